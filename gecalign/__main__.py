@@ -1,0 +1,5 @@
+"""Run the command line as `python -m gecalign`."""
+
+from gecalign.cli import main
+
+main()

@@ -1,0 +1,176 @@
+"""The same functions from a shell: `gecalign --help`.
+
+Everything heavy is imported inside the commands, so that `--help` answers at once. Errors that a user can
+mend are printed as one line; `--debug` (or GECALIGN_DEBUG=1) shows where they come from.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from gecalign.study import Study, SystemEvaluation
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="How do SFT, DPO and GRPO compare on grammatical error correction? Runs the study behind the book.",
+)
+
+ProfileOption = Annotated[str, typer.Option("--profile", "-p", help="what to run; see `gecalign profiles`")]
+SeedOption = Annotated[int, typer.Option("--seed", "-s", help="covers data order, sampling and training")]
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", help="change a value of the profile: part.field=value; may be repeated")
+]
+
+
+@app.command()
+def profiles(
+    show: Annotated[str | None, typer.Argument(help="a profile to show in full")] = None,
+) -> None:
+    """List the profiles, or show all values of one."""
+    from dataclasses import asdict
+
+    from gecalign import config
+
+    if show:
+        typer.echo(json.dumps(asdict(config.profile(show)), indent=2))
+        return
+    for profile in config.PROFILES.values():
+        typer.echo(f"{profile.name:<14} {profile.about}")
+
+
+@app.command()
+def run(
+    what: Annotated[str, typer.Argument(help="data, sft, or all: everything up to the test scores")] = "all",
+    profile: ProfileOption = "tiny",
+    seed: SeedOption = 0,
+    set_: SetOption = None,
+) -> None:
+    """Make a product of the study, and what it needs. What exists is loaded; what was cut off is resumed."""
+    study = _study(profile, seed, set_)
+    if what == "data":
+        typer.echo(json.dumps({"folder": str(study.corpus.folder), **study.corpus.facts}, indent=2))
+    elif what == "sft":
+        typer.echo(json.dumps({"folder": str(study.sft().folder), **study.sft().facts}, indent=2))
+    elif what == "all":
+        _print_scores([study.evaluation(system, "test") for system in ("copy", "base", "sft")])
+    else:
+        raise ValueError(f"unknown product {what!r}: say data, sft or all.")
+
+
+@app.command()
+def correct(
+    text: Annotated[str, typer.Argument(help='a sentence, such as "She go to school."; - reads lines from stdin')],
+    profile: ProfileOption = "tiny",
+    seed: SeedOption = 0,
+    system: Annotated[str, typer.Option(help="whose model: base or sft")] = "sft",
+    plain: Annotated[bool, typer.Option(help="print the corrected text only")] = False,
+) -> None:
+    """Correct a sentence, and mark what was changed."""
+    from gecalign import markup, prompts
+    from gecalign.decode import decode
+
+    sentences = [line.strip() for line in (sys.stdin if text == "-" else [text]) if line.strip()]
+    if not sentences:
+        raise ValueError("there is nothing to correct: the text is empty.")
+    study = _study(profile, seed, None)
+    asked = [prompts.render(study.profile.prompt, sentence) for sentence in sentences]
+    outputs = decode(*study.model(system), asked, study.profile.decoding)
+    for sentence, (output,) in zip(sentences, outputs, strict=True):
+        hypothesis = prompts.hypothesis(output.text)
+        typer.echo(hypothesis if plain else markup.to_terminal(sentence, hypothesis, sys.stdout.isatty()))
+        if output.truncated:
+            typer.echo("(cut off: the output reached the length limit)", err=True)
+
+
+@app.command()
+def score(
+    hypotheses: Annotated[Path, typer.Argument(help="what a system wrote: JSONL, CSV, or one sentence a line")],
+    sources: Annotated[Path | None, typer.Option(help="what was to be corrected; not needed where the file has it")] = None,
+    references: Annotated[list[Path] | None, typer.Option(help="the corrections; may be repeated")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+) -> None:
+    """Score a file of corrections by every metric, beside doing nothing."""
+    from gecalign import metrics
+    from gecalign.predictions import read_parallel
+
+    texts = read_parallel(hypotheses, sources, references or [])
+    system = metrics.evaluate(texts.hypotheses, texts.references, texts.sources, texts.truncated)
+    nothing = metrics.evaluate(texts.sources, texts.references, texts.sources)
+    if as_json:
+        rows = {"system": system.row(), "copy": nothing.row()}
+        typer.echo(json.dumps({"n": system.n, "signatures": system.signatures(), **rows}, indent=2))
+        return
+    _print_table({"copy the input": nothing.row(), hypotheses.name: system.row()}, system.n)
+    for name, signature in system.signatures().items():
+        typer.echo(f"{name}: {signature}")
+
+
+@app.command()
+def book(
+    profile: ProfileOption = "tiny",
+    seed: SeedOption = 0,
+) -> None:
+    """Run every chapter and build the site."""
+    from gecalign import book as builder
+
+    builder.build(profile, seed)
+
+
+def main() -> None:
+    """Run the command line; print errors that a user can mend without a traceback."""
+    try:
+        app()
+    except (ValueError, OSError, RuntimeError) as error:
+        if os.environ.get("GECALIGN_DEBUG"):
+            raise
+        typer.echo(f"gecalign: {error}", err=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        typer.echo("\ninterrupted; what is finished is kept, and the same command goes on from there.", err=True)
+        sys.exit(130)
+
+
+def _study(profile: str, seed: int, changes: list[str] | None) -> Study:
+    from gecalign import config
+    from gecalign.study import Study
+
+    chosen = config.profile(profile)
+    return Study(chosen.variant(**_changes(changes or [])), seed)
+
+
+def _changes(assignments: list[str]) -> dict[str, Any]:
+    changes = {}
+    for assignment in assignments:
+        address, equals, value = assignment.partition("=")
+        part, dot, name = address.partition(".")
+        if not (equals and dot):
+            raise ValueError(f"--set takes part.field=value (such as sft.steps=200), not {assignment!r}.")
+        try:
+            changes[f"{part}__{name}"] = json.loads(value)
+        except json.JSONDecodeError:
+            changes[f"{part}__{name}"] = value
+    return changes
+
+
+def _print_scores(evaluations: list[SystemEvaluation]) -> None:
+    _print_table({e.system: e.scores.row() for e in evaluations}, evaluations[0].scores.n)
+
+
+def _print_table(rows: dict[str, dict[str, float | None]], n: int) -> None:
+    import pandas as pd
+
+    table = pd.DataFrame(rows).map(lambda value: "" if value is None else f"{value:.2f}")
+    typer.echo(f"{n} sentences; scores 0-100, rates 0-1\n{table.to_string()}")
+
+
+if __name__ == "__main__":
+    main()

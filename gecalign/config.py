@@ -1,0 +1,160 @@
+"""Profiles: what to run, at several sizes, along one code path.
+
+A `Profile` is a frozen dataclass of frozen dataclasses, one for each concern. Every default of the
+project stands in this file and nowhere else. `profile("tiny")` returns one by name, and
+`profile.variant(...)` a copy with some values changed:
+
+>>> profile("tiny").variant(sft__steps=100).sft.steps
+100
+
+Units: rows and steps are counts, lengths are tokens, learning rates are per update. The seed is not
+part of a profile: `gecalign.study.Study` takes it, so that one profile can be run with many.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+
+# The revision of the data set that the project was written against (hub commit).
+COEDIT_REVISION = "e9a255c33ef910bc33a9d2b522653fa87521583e"
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """Where the sentences come from, and how many of them."""
+
+    source: str = "tinygec"  # "tinygec", the name of a data set on the hub, or a local file or folder
+    revision: str | None = None  # the hub commit; required for a hub name
+    task: str | None = None  # keep the rows whose `task` column says this (CoEdIT mixes several tasks)
+    train_rows: int | None = None  # None: all that are left after dev and test
+    dev_rows: int = 500
+    test_rows: int = 2000
+    seed: int = 0  # of the generated corpus and the hasty annotator, not of the study
+    miss: float = 0.0  # the share of errors that the hasty annotator leaves in demonstrations; 0: careful
+    max_chars: int = 1000  # longer sources or references are dropped, and counted
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """The pretrained model that everything starts from."""
+
+    name: str = "tiny-base"  # "tiny-base" (shipped), the name of a model on the hub, or a local folder
+    revision: str | None = None  # the hub commit; required for a hub name
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """The text around a source sentence. It ends where the model has to go on writing."""
+
+    # No space at the end: byte-level tokenizers attach a space to the word that follows it, so a prompt
+    # that ends in one would end inside a token that the completion needs.
+    template: str = "Fix grammar: {source}\nCorrected:"
+
+
+@dataclass(frozen=True, slots=True)
+class Decoding:
+    """How hypotheses are drawn from a model; `temperature` 0 is greedy decoding."""
+
+    temperature: float = 0.0
+    top_p: float = 1.0
+    samples: int = 1  # for each prompt
+    max_new_tokens: int = 64  # an output that reaches this limit is marked as truncated
+    batch_tokens: int = 32_768  # prompt plus new tokens in one batch: bounds memory; greedy results are the same
+
+
+@dataclass(frozen=True, slots=True)
+class SFT:
+    """Supervised fine-tuning on the demonstrations."""
+
+    steps: int = 600  # updates
+    batch_size: int = 64  # rows an update
+    learning_rate: float = 1e-3  # higher learns faster until it diverges; a larger model wants less
+    warmup_steps: int = 20
+    weight_decay: float = 0.0
+    max_grad_norm: float = 1.0
+    max_length: int = 160  # prompt plus completion; longer rows are dropped before training, and counted
+    evaluations: int = 8  # dev loss and dev BLEU are measured, and a checkpoint considered, this many times
+    completion_only_loss: bool = True  # False also trains on the prompt: chapter 2 shows what that does
+    micro_batch_size: int | None = None  # rows in memory at once; None: the whole batch
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """Everything that decides a run, but for the seed."""
+
+    name: str
+    about: str = ""
+    data: Data = field(default_factory=Data)
+    model: Model = field(default_factory=Model)
+    prompt: Prompt = field(default_factory=Prompt)
+    decoding: Decoding = field(default_factory=Decoding)
+    sft: SFT = field(default_factory=SFT)
+
+    def variant(self, name: str | None = None, **changes: object) -> Profile:
+        """Return a copy with values changed, addressed as `part__field` (`sft__steps=100`).
+
+        Raises:
+            ValueError: no such part or field; the message names those that exist.
+        """
+        parts: dict[str, dict[str, object]] = {}
+        for address, value in changes.items():
+            part, _, name_of_field = address.partition("__")
+            parts.setdefault(part, {})[name_of_field] = value
+        replaced = {part: _replace(self, part, fields) for part, fields in parts.items()}
+        return dataclasses.replace(self, name=name or self.name, **replaced)  # type: ignore[arg-type]
+
+
+def _replace(owner: Profile, part: str, fields: dict[str, object]) -> object:
+    parts = [f.name for f in dataclasses.fields(owner) if dataclasses.is_dataclass(getattr(owner, f.name))]
+    if part not in parts:
+        raise ValueError(f"a profile has no part {part!r}. Its parts: {', '.join(parts)}. Write part__field=value.")
+    old = getattr(owner, part)
+    known = [f.name for f in dataclasses.fields(old)]
+    if unknown := [name for name in fields if name not in known]:
+        raise ValueError(f"{part!r} has no field {unknown[0]!r}. Its fields: {', '.join(known)}.")
+    return dataclasses.replace(old, **fields)  # type: ignore[arg-type]
+
+
+# TinyGEC with an annotator who overlooks half of the errors: demonstrations are worse than judgements,
+# as in practice, and there is something left to learn after SFT.
+_TINY_DATA = Data(train_rows=20_000, miss=0.5)
+
+PROFILES = {
+    profile.name: profile
+    for profile in (
+        Profile(
+            name="smoke",
+            about="every chapter in seconds, for tests; its numbers mean nothing",
+            data=Data(train_rows=256, dev_rows=32, test_rows=64, miss=0.5),
+            sft=SFT(steps=8, batch_size=16, evaluations=4, warmup_steps=2),
+        ),
+        Profile(
+            name="tiny",
+            about="the default: a Llama of 1 M parameters on generated sentences; minutes on two CPU cores",
+            data=_TINY_DATA,
+        ),
+        Profile(
+            name="smollm-135m",
+            about="the study itself: SmolLM-135M on CoEdIT's GEC rows; one GPU with 16 GB",
+            data=Data("grammarly/coedit", COEDIT_REVISION, task="gec", test_rows=2000, dev_rows=500),
+            model=Model("HuggingFaceTB/SmolLM-135M", "1d461723eec654e65efdc40cf49301c89c0c92f4"),
+            decoding=Decoding(max_new_tokens=256, batch_tokens=65_536),
+            sft=SFT(steps=1500, batch_size=32, learning_rate=1e-4, warmup_steps=50, max_length=512),
+        ),
+    )
+}
+
+
+def profile(name: str) -> Profile:
+    """Return the profile of that name.
+
+    Raises:
+        ValueError: there is none; the message lists those that exist.
+    """
+    if name not in PROFILES:
+        close = get_close_matches(name, PROFILES, n=1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        raise ValueError(f"unknown profile {name!r}.{hint} Profiles: {', '.join(PROFILES)}.")
+    return PROFILES[name]

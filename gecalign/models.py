@@ -1,0 +1,99 @@
+"""Model and tokenizer, device, precision.
+
+Weights are held in 32-bit floats whatever the checkpoint's type: with a small learning rate an update
+is often smaller than the spacing of 16-bit floats, and such weights do not move. On a GPU the
+arithmetic runs in 16 bits by autocast (`precision`). Only safetensors are read, and no remote code runs.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from gecalign.config import Model
+from gecalign.store import file_digests, digest_of
+
+TINY_BASE = Path(__file__).parent / "tinygec" / "base"
+
+
+def device() -> torch.device:
+    """Return the accelerator if there is one, else the CPU."""
+    return torch.accelerator.current_accelerator() or torch.device("cpu")
+
+
+def precision() -> dict[str, bool]:
+    """Return the trainer's precision flags: bf16 autocast where the GPU has it, else fp16; neither on a CPU."""
+    if device().type != "cuda":
+        return {"bf16": False, "fp16": False}
+    return {"bf16": torch.cuda.is_bf16_supported(), "fp16": not torch.cuda.is_bf16_supported()}
+
+
+def identity(config: Model) -> str:
+    """Return what tells one base model from another: a digest of a local folder's files, or name@revision."""
+    folder = local_folder(config)
+    return digest_of(file_digests(folder)) if folder else f"{config.name}@{config.revision}"
+
+
+def local_folder(config: Model) -> Path | None:
+    """Return the folder of a shipped or local model, None for one on the hub."""
+    folder = TINY_BASE if config.name == "tiny-base" else Path(config.name).expanduser()
+    return folder if folder.is_dir() else None
+
+
+def load(config: Model | Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Load a model in 32-bit weights onto the device, with its tokenizer (left-padded, with a pad token).
+
+    Raises:
+        ValueError: the folder lacks weights, configuration or tokenizer, the hub cannot be reached, or a
+            hub name comes without a revision. The message says what to do.
+    """
+    folder = config if isinstance(config, Path) else local_folder(config)
+    name, revision = (str(folder), None) if folder else (config.name, config.revision)  # type: ignore[union-attr]
+    if folder:
+        _check_folder(folder)
+    elif revision is None:
+        raise ValueError(
+            f"{name!r} is not a local folder. As the name of a model on the hub it needs a pinned revision "
+            "(model__revision), so that the study stays the same when the model is changed there."
+        )
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(name, revision=revision)
+        model = AutoModelForCausalLM.from_pretrained(
+            name, revision=revision, dtype=torch.float32, use_safetensors=True, trust_remote_code=False
+        )
+    except OSError as error:
+        raise ValueError(
+            f"the model {name!r} could not be loaded ({error}). Three ways out: go online (and `hf auth login` where "
+            "it is gated); download it elsewhere and set model__name to the folder; or use the profile tiny."
+        ) from error
+    _prepare_tokenizer(tokenizer, name)
+    return model.to(device()), tokenizer
+
+
+def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+    """Write a standard Transformers folder, weights in safetensors."""
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def _check_folder(folder: Path) -> None:
+    needed = {
+        "config.json": (folder / "config.json").exists(),
+        "*.safetensors": any(folder.glob("*.safetensors")),
+        "tokenizer.json or tokenizer_config.json": any(folder.glob("tokenizer*.json")),
+    }
+    if missing := [name for name, there in needed.items() if not there]:
+        raise ValueError(
+            f"{folder} is not a complete model folder: it has no {' and no '.join(missing)}. Save model and tokenizer "
+            "into the same folder: model.save_pretrained(folder); tokenizer.save_pretrained(folder)."
+        )
+
+
+def _prepare_tokenizer(tokenizer: PreTrainedTokenizerBase, name: str) -> None:
+    if tokenizer.eos_token is None:
+        raise ValueError(f"the tokenizer of {name!r} has no EOS token, so no model could learn where to stop.")
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    tokenizer.padding_side = "left"

@@ -1,0 +1,216 @@
+"""Stage folders: written once, found again, resumed after an interruption, verified when loaded.
+
+A stage is a step of the study (the corpus, a trained model, an evaluation). Its product is a folder
+
+    runs/<profile>/seed-<n>/<stage>-<digest>/
+        stage.json      what made it: see `Stage`
+        ...             what the stage wrote
+
+The digest covers everything that decides the product: the configuration of the stage, the seed, and
+the content of the products it was made from. Another configuration therefore gets another folder,
+and nothing finished is ever overwritten. While a stage is being made its folder is called
+`<stage>-<digest>.partial`; it gets its name by one rename when it is whole. A partial folder that an
+interruption left behind is handed to the stage again, which goes on from what it finds there.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+RECORD = "stage.json"
+VERSIONED_PACKAGES = ("gecalign", "torch", "transformers", "trl", "datasets", "accelerate", "sacrebleu", "numpy")
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A finished product: its folder, and the record of what made it.
+
+    The record holds `stage` (name), `digest`, `spec` (what was asked for), `files` (SHA-256 of each),
+    `facts` (what the stage reports: tokens, rows dropped, ...), `seconds`, `machine`, `packages`, `commit`.
+    """
+
+    folder: Path
+    record: Mapping[str, Any]
+
+    @property
+    def content(self) -> str:
+        """The digest of the files: equal for two products that are the same to the byte."""
+        return digest_of(self.record["files"])
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        return self.record["facts"]
+
+
+class StageError(RuntimeError):
+    """A stage could not be loaded or made; the message says what to do."""
+
+
+def runs_folder() -> Path:
+    """Return where products are kept: `$GECALIGN_RUNS`, or `runs/` in the project that one works in.
+
+    The project is the nearest folder at or above the working directory that holds `_toc.yml`; without
+    one it is the working directory. So notebooks and shell find the same products from anywhere inside.
+    """
+    if folder := os.environ.get("GECALIGN_RUNS"):
+        return Path(folder)
+    here = Path.cwd()
+    return next((p for p in (here, *here.parents) if (p / "_toc.yml").exists()), here) / "runs"
+
+
+def digest_of(value: object) -> str:
+    """Return a digest of 12 hexadecimal digits of a dataclass or anything that JSON can hold."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        value = dataclasses.asdict(value)
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def obtain(
+    root: Path,
+    name: str,
+    spec: Mapping[str, Any],
+    make: Callable[[Path], Mapping[str, Any]],
+    *,
+    announce: str = "",
+) -> Stage:
+    """Load the product of a stage, or make it where there is none.
+
+    Args:
+        root: the folder of products, such as `runs/tiny/seed-0`.
+        name: the stage, such as "sft".
+        spec: all that decides the product, as JSON can hold it.
+        make: writes the product into the (possibly half-filled) folder it is given, and returns facts
+            worth recording.
+        announce: a line printed to stderr before making, such as an estimate of what it takes.
+
+    Raises:
+        StageError: the product was changed after it was made, another process is making it, or the
+            disk is full.
+    """
+    spec = json.loads(json.dumps(spec))
+    folder = root / f"{name}-{digest_of(spec)}"
+    if folder.exists():
+        return load(folder)
+    root.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(root / f".{folder.name}.lock", timeout=0):
+            if not folder.exists():
+                _make(folder, name, spec, make, announce)
+    except Timeout:
+        raise StageError(
+            f"another process is making {folder}. Wait for it, or stop it; what it has finished is kept."
+        ) from None
+    return load(folder)
+
+
+def load(folder: Path) -> Stage:
+    """Load a finished product and verify that it is what its record says.
+
+    Raises:
+        StageError: the record is missing or does not match the folder's name or files.
+    """
+    remedy = f"Delete or rename {folder} to have it made again."
+    try:
+        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise StageError(f"{folder} has no readable {RECORD} ({error}). {remedy}") from None
+    if folder.name != f"{record['stage']}-{digest_of(record['spec'])}":
+        raise StageError(f"{folder} was made from another configuration than its name says. {remedy}")
+    if changed := _differences(record["files"], file_digests(folder)):
+        raise StageError(f"{folder} was changed after it was made ({', '.join(changed)}). {remedy}")
+    return Stage(folder, record)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file so that it is there whole or not at all."""
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
+
+
+def _make(folder: Path, name: str, spec: Mapping[str, Any], make: Callable, announce: str) -> None:
+    partial = folder.with_name(folder.name + ".partial")
+    resumed = partial.exists()
+    partial.mkdir(exist_ok=True)
+    print(f"[{name}] {'resuming' if resumed else 'making'} {folder.name}. {announce}".rstrip(), file=sys.stderr)
+    start = time.perf_counter()
+    try:
+        facts = make(partial)
+        seconds = round(time.perf_counter() - start, 1)
+        record = {
+            "stage": name, "digest": digest_of(spec), "spec": spec, "facts": facts, "seconds": seconds,
+            "resumed": resumed, **provenance(), "files": file_digests(partial),
+        }  # fmt: skip
+        write_text(partial / RECORD, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+    except Exception as error:
+        if not _disk_is_full(error):
+            raise
+        raise StageError(
+            f"the disk is full: {name} could not be written to {partial}. Free some space, or set GECALIGN_RUNS to a "
+            "folder on another disk, and run the same command again: it goes on from where it stopped."
+        ) from error
+    partial.rename(folder)
+    print(f"[{name}] done in {seconds:.0f} s", file=sys.stderr)
+
+
+def provenance() -> dict[str, Any]:
+    """Return where and with what this process runs: machine, package versions, git commit."""
+    return {
+        "machine": {"system": platform.platform(), "python": platform.python_version(), "cores": os.cpu_count()},
+        "packages": {name: _version(name) for name in VERSIONED_PACKAGES},
+        "commit": _commit(),
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _commit() -> str | None:
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def file_digests(folder: Path) -> dict[str, str]:
+    """Return the SHA-256 of every file in a folder, by its path inside; hidden files are left out."""
+    # hidden files are not ours: JupyterLab and file managers leave them in folders that one looks into
+    paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != RECORD)
+    names = {path: path.relative_to(folder) for path in paths}
+    return {str(n): file_digest(p) for p, n in names.items() if not any(part.startswith(".") for part in n.parts)}
+
+
+def file_digest(path: Path) -> str:
+    """Return the SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _differences(recorded: Mapping[str, str], found: Mapping[str, str]) -> list[str]:
+    return sorted(path for path in {*recorded, *found} if recorded.get(path) != found.get(path))
+
+
+def _disk_is_full(error: BaseException) -> bool:
+    # safetensors reports a full disk by an exception of its own, which carries only the words
+    return getattr(error, "errno", None) == errno.ENOSPC or "No space left on device" in str(error)
