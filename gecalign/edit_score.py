@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from rapidfuzz.distance import Levenshtein
+from rapidfuzz.distance import Indel, Levenshtein
 
 from gecalign.edits import Edit, apply_edits
 from gecalign.texts import check_length, check_strings, words
@@ -148,10 +148,11 @@ def corrections_made(hypothesis: str, source: str, edits: Sequence[Edit]) -> lis
 
     Edits that touch can be aligned in several ways, so no alignment is looked at. Let R be the reference
     and S the reference without this one edit. The hypothesis made the edit when every step from S to R
-    brings it closer: distance(hypothesis, S) = distance(hypothesis, R) + distance(R, S), counted in words,
-    or in characters where the edit changes spaces only. A third wording at that place is as far from R as
-    from S and does not count. A word that had to go counts as removed only where a neighbour is still
-    there, or a truncated output would earn all the deletions behind its end.
+    brings it closer: distance(hypothesis, S) = distance(hypothesis, R) + distance(R, S), in words inserted
+    and removed, or in characters where the edit changes spaces only. A third wording at that place is as
+    far from R as from S and does not count. A word that had to go counts as removed only where a neighbour,
+    or another word in its place, is still there: else a truncated output would earn all the deletions
+    behind its end.
     """
     reference = apply_edits(source, edits)
     return [_made(hypothesis, reference, _without(source, edits, i)) for i in range(len(edits))]
@@ -165,23 +166,20 @@ def _made(hypothesis: str, reference: str, uncorrected: str) -> bool:
     got, right, wrong = words(hypothesis), words(reference), words(uncorrected)
     if right == wrong:
         got, right, wrong = list(hypothesis), list(reference), list(uncorrected)
-    gain = Levenshtein.distance(got, wrong) - Levenshtein.distance(got, right)
-    return gain == Levenshtein.distance(right, wrong) and not _swallowed(got, right, wrong)
+    # Indel, not Levenshtein: a word left in beside the edit must not pass for a substitution of its word.
+    gain = Indel.distance(got, wrong) - Indel.distance(got, right)
+    return gain == Indel.distance(right, wrong) and not _swallowed(got, right, wrong)
 
 
 def _swallowed(got: Sequence[str], right: Sequence[str], wrong: Sequence[str]) -> bool:
     """Tell whether words that had to go went together with both their neighbours."""
-    edits = word_edits(right, wrong)
-    gaps = [start for start, end, _ in edits if start == end]
-    if not gaps or len(gaps) < len(edits):
+    gaps = [start for start, end, _ in word_edits(right, wrong) if start == end]
+    if not gaps:
         return False
-    kept = {
-        i
-        for block in Levenshtein.opcodes(right, got)
-        if block.tag == "equal"
-        for i in range(block.src_start, block.src_end)
-    }
-    return any(gap not in kept and gap - 1 not in kept for gap in gaps)
+    blocks = Levenshtein.opcodes(right, got)
+    lost = {i for block in blocks if block.tag == "delete" for i in range(block.src_start, block.src_end)}
+    lost |= {-1, len(right)}  # no neighbour at all
+    return any(gap in lost and gap - 1 in lost for gap in gaps)
 
 
 def _known(index: int, gold: Iterable[Edit] | None) -> list[Edit]:
