@@ -16,15 +16,24 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from hashlib import sha256
+from itertools import islice
 from pathlib import Path
 from random import Random
 from typing import Annotated
 
-import torch
+import numpy as np
 import typer
 from datasets import Dataset
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, Trainer, TrainingArguments, set_seed
+from transformers import (
+    DataCollatorForLanguageModeling,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerFast,
+    Trainer,
+    TrainingArguments,
+    set_seed,
+)
 from transformers.trainer_utils import get_last_checkpoint
 
 from gecalign import store
@@ -47,7 +56,7 @@ class Recipe:
     heads: int = 4
     intermediate_size: int = 384
     context: int = 256  # tokens
-    documents: int = 200_000
+    documents: int = 400_000
     echo_share: float = 0.7  # of the documents repeat themselves
     made_up_share: float = 0.15  # of the words in a document that repeats itself are made up
     block: int = 128  # tokens a training row
@@ -108,17 +117,20 @@ def train_tokenizer(recipe: Recipe, folder: Path) -> PreTrainedTokenizerFast:
 
 def blocks(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> tuple[Dataset, str]:
     """Return the documents as training rows of `recipe.block` tokens, and the digest of their text."""
-    digest, ids, batch = sha256(), [], []
-    for text in documents(recipe):
-        digest.update(text.encode() + b"\0")
-        batch.append(text + END)
-        if len(batch) == 1000:
-            ids += [token for row in tokenizer(batch)["input_ids"] for token in row]
-            batch = []
-    count = len(ids) // recipe.block
-    rows = torch.tensor(ids[: count * recipe.block]).view(count, recipe.block)  # (rows, block)
-    dataset = Dataset.from_dict({"input_ids": rows.tolist(), "labels": rows.tolist()})
-    return dataset, digest.hexdigest()[:12]
+    digest, chunks = sha256(), []
+    for batch in batched(documents(recipe), 1000):
+        texts = [text + END for text in batch]
+        digest.update("".join(texts).encode())
+        chunks.append(np.concatenate([np.array(ids, np.int16) for ids in tokenizer(texts, verbose=False)["input_ids"]]))
+    ids = np.concatenate(chunks)
+    rows = ids[: len(ids) // recipe.block * recipe.block].reshape(-1, recipe.block)  # (rows, block)
+    return Dataset.from_dict({"input_ids": rows}), digest.hexdigest()[:12]
+
+
+def batched(texts: Iterator[str], size: int) -> Iterator[list[str]]:
+    """Yield lists of `size` texts, the last one shorter."""
+    while batch := list(islice(texts, size)):
+        yield batch
 
 
 def initial_model(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
@@ -150,6 +162,7 @@ def pretrain(recipe: Recipe, folder: Path) -> None:
     trainer = Trainer(
         model=initial_model(recipe, tokenizer),
         train_dataset=rows,
+        data_collator=DataCollatorForLanguageModeling(tokenizer, mlm=False),
         args=TrainingArguments(
             output_dir=str(checkpoints),
             seed=recipe.seed,
