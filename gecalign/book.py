@@ -1,11 +1,12 @@
 """From text to site: `notebooks/NN-name.md` to executed notebooks to a static book.
 
-Jupyter Book can execute notebooks itself, but its cache hashes the cells and not the library that they import, so
-that a change of the library leaves stale results in the book. Here papermill executes every chapter on every build
-(the library's stages are what is cached), and Jupyter Book renders with its execution switched off.
+Jupyter Book can execute notebooks itself, but its cache hashes the cells and not the library that they
+import, so that a change of the library leaves stale results in the book. Here papermill executes every
+chapter on every build (the library's stages are what is cached), and Jupyter Book renders with its execution
+switched off.
 
-A chapter that fails leaves nothing behind: it runs in a temporary folder, and only a whole, cleaned notebook is
-moved to `book/chapters/`. The site is likewise built beside the old one and then takes its place.
+A chapter that fails leaves nothing behind: it runs in a temporary folder, and only a whole, cleaned notebook
+is moved to `book/chapters/`. The site is likewise built beside the old one and then takes its place.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from gecalign import config
+from gecalign.store import runs_folder
 
 KERNELSPEC_HEADER = """\
 kernelspec:
@@ -40,9 +42,11 @@ kernelspec:
   language: python
   name: python3"""
 
-TRACEBACK_LINES = 12  # of a failing cell: enough to see the call that failed, few enough to read in a terminal
+TRACEBACK_LINES = (
+    12  # of a failing cell: enough to see the call that failed, few enough to read in a terminal
+)
 
-# Its `python -m` form does not exist, and the script beside the interpreter breaks when an environment is moved.
+# It has no `python -m` form, and the script beside the interpreter breaks when an environment is moved.
 _JUPYTER_BOOK = (sys.executable, "-c", "from jupyter_book.cli.main import main; main()")
 _ANSI_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -61,17 +65,18 @@ class Chapter:
 
 
 def project_root(start: Path | None = None) -> Path:
-    """The clone that holds `_toc.yml` and `notebooks/`: here, above here, or where the package was installed from.
+    """The clone that holds `_toc.yml` and `notebooks/`: here, above here, or where the package comes from.
 
-    Raises ValueError where there is none: the book is not part of the installed package.
+    Raises:
+        ValueError: there is none; the book is not part of the installed package.
     """
     here = (start or Path.cwd()).resolve()
     for folder in (here, *here.parents, Path(__file__).resolve().parents[1]):
         if (folder / "_toc.yml").is_file() and (folder / "notebooks").is_dir():
             return folder
     raise ValueError(
-        f"expected a clone of gecalign (a folder with _toc.yml and notebooks/), found none at or above {here}: "
-        "change into the clone and run the command again"
+        f"expected a clone of gecalign (with _toc.yml and notebooks/) at or above {here}, and found none. "
+        "Change into the clone and run the command again."
     )
 
 
@@ -88,7 +93,7 @@ def select(available: Sequence[Chapter], only: Sequence[str]) -> list[Chapter]:
     for wanted in only:
         found = [chapter for chapter in available if wanted in (chapter.name, chapter.name.split("-")[0])]
         if not found:
-            raise ValueError(f"no chapter {wanted!r}; there are: {', '.join(c.name for c in available)}")
+            raise ValueError(f"no chapter {wanted!r}; there are: {', '.join(c.name for c in available)}.")
         chosen += found
     return chosen or list(available)
 
@@ -98,26 +103,36 @@ def read(source: Path) -> NotebookNode:
     notebook = jupytext.read(source, fmt="md:myst")
     if not notebook.metadata.get("kernelspec", {}).get("language"):
         raise ValueError(
-            f"{source} has no kernelspec with a language in its header, which papermill needs; add:\n{KERNELSPEC_HEADER}"
+            f"{source} has no kernelspec with a language in its header, which papermill needs. Add:\n"
+            f"{KERNELSPEC_HEADER}"
         )
     return notebook
 
 
 def check_parameters(notebook: Path, parameters: Mapping[str, Any], name: str) -> None:
-    """Raise ValueError for a parameter that the chapter does not have (papermill itself would only mention it)."""
+    """Refuse a parameter that the chapter does not have; papermill itself would only mention it.
+
+    Raises:
+        ValueError: the message names the unknown parameters and those that exist.
+    """
     known = sorted(papermill.inspect_notebook(str(notebook)))
     if not known:
-        raise ValueError(f"chapter {name} has no cell tagged `parameters`; add one that sets PROFILE and SEED")
+        raise ValueError(
+            f"chapter {name} has no cell tagged `parameters`; add one that sets PROFILE and SEED"
+        )
     unknown = sorted(set(parameters) - set(known))
     if unknown:
-        raise ValueError(f"chapter {name} has no parameter {', '.join(unknown)}; it has: {', '.join(known)}")
+        raise ValueError(f"chapter {name} has no parameter {', '.join(unknown)}; it has: {', '.join(known)}.")
 
 
 def execute(source: Path, parameters: Mapping[str, Any], output: Path, root: Path | None = None) -> None:
     """Run the text notebook `source` with `parameters` and write the cleaned, executed notebook to `output`.
 
     The kernel works in `root`. `output` appears when everything succeeded, and is untouched otherwise.
-    Raises ValueError for an unknown parameter, BookError for a cell that fails.
+
+    Raises:
+        ValueError: an unknown parameter, or a header that papermill cannot use.
+        BookError: a cell failed, or the kernel died.
     """
     root = root or project_root()
     with tempfile.TemporaryDirectory(prefix="gecalign-book-") as folder:
@@ -137,15 +152,19 @@ def _run(text: Path, ran: Path, parameters: Mapping[str, Any], name: str, root: 
     os.environ.setdefault("JUPYTER_PREFER_ENV_PATH", "1")
     try:
         papermill.execute_notebook(
-            str(text), str(ran), parameters=dict(parameters), cwd=str(root), progress_bar=False,
+            str(text),
+            str(ran),
+            parameters=dict(parameters),
+            cwd=str(root),
+            progress_bar=False,
             extra_arguments=["--IPKernelApp.log_level=ERROR"],
         )
     except PapermillExecutionError as error:
         raise BookError(_explain(error, name)) from None
     except DeadKernelError:
         raise BookError(
-            f"chapter {name}: the Python process of the chapter died, most often because memory ran out; "
-            "close other programs or take a smaller profile, then run the command again (finished stages are kept)"
+            f"chapter {name}: the Python process of the chapter died, most often because memory ran out. "
+            "Close other programs or take a smaller profile, then run it again; finished stages are kept."
         ) from None
 
 
@@ -173,10 +192,14 @@ _WIDGET_MIME = "application/vnd.jupyter.widget"
 def clean(notebook: NotebookNode, root: Path) -> NotebookNode:
     """The executed notebook without what differs from machine to machine or distracts a reader.
 
-    Goes: standard error, timings, cell ids, widget state, absolute paths (`root` and the home folder). The cell that
-    papermill injected is tagged `remove-cell`: the notebook still says what it ran with, the page does not show it.
+    Goes: standard error, timings, cell ids, widget state, absolute paths (`root`, the runs, the home folder).
+    The cell that papermill injected is tagged `remove-cell`: the notebook says what it ran with, the page
+    does not show it.
     """
-    notebook.metadata = NotebookNode({k: v for k, v in notebook.metadata.items() if k in _NOTEBOOK_METADATA_KEPT})
+    names = {runs_folder(): "runs", root: ".", Path.home(): "~"}
+    notebook.metadata = NotebookNode(
+        {k: v for k, v in notebook.metadata.items() if k in _NOTEBOOK_METADATA_KEPT}
+    )
     notebook.nbformat_minor = 4  # the last version without cell ids, which are random
     for cell in notebook.cells:
         cell.pop("id", None)
@@ -185,34 +208,38 @@ def clean(notebook: NotebookNode, root: Path) -> NotebookNode:
         if "injected-parameters" in cell.metadata.get("tags", []):
             cell.metadata.tags.append("remove-cell")
         if cell.cell_type == "code":
-            cell.outputs = [clean_output(output, root) for output in cell.outputs if output.get("name") != "stderr"]
+            cell.outputs = [
+                clean_output(output, names) for output in cell.outputs if output.get("name") != "stderr"
+            ]
     return notebook
 
 
-def clean_output(output: NotebookNode, root: Path) -> NotebookNode:
-    """One output of a cell without widget state and absolute paths."""
+def clean_output(output: NotebookNode, names: Mapping[Path, str]) -> NotebookNode:
+    """One output of a cell without widget state, and with `names` for the folders of this machine."""
     if "text" in output:
-        output.text = relative_paths(output.text, root)
+        output.text = shorten_paths(output.text, names)
     if "data" in output:
         data = {mime: value for mime, value in output.data.items() if not mime.startswith(_WIDGET_MIME)}
         output.data = NotebookNode(
-            {m: relative_paths(v, root) if m.startswith("text/") else v for m, v in data.items()}
+            {m: shorten_paths(v, names) if m.startswith("text/") else v for m, v in data.items()}
         )
     return output
 
 
-def relative_paths(text: str, root: Path) -> str:
-    """`text` with paths below `root` made relative to it, and the home folder written as `~`.
+def shorten_paths(text: str, names: Mapping[Path, str]) -> str:
+    """`text` with short names for folders; what lies in the folder called `.` becomes relative.
 
-    >>> relative_paths("saved to /home/me/gecalign/runs/tiny", Path("/home/me/gecalign"))
+    >>> shorten_paths("saved to /home/me/gecalign/runs/tiny", {Path("/home/me/gecalign"): "."})
     'saved to runs/tiny'
     """
-    text = text.replace(f"{root}{os.sep}", "")
-    text = re.sub(rf"{re.escape(str(root))}(?![\w.-])", ".", text)
-    home = str(Path.home())
-    if home == Path(home).anchor:
-        return text
-    return re.sub(rf"(?<![\w/.-]){re.escape(home)}(?=/|\b)", "~", text)
+    for folder, name in names.items():
+        if folder == Path(folder.anchor):  # the home folder of some containers is /
+            continue
+        path = rf"(?<![\w.-]){re.escape(str(folder))}"  # not where a longer name begins or ends alike
+        if name == ".":
+            text = re.sub(path + "/", "", text)
+        text = re.sub(path + r"(?!\w|[.-]\w)", name, text)
+    return text
 
 
 def build(
@@ -222,10 +249,12 @@ def build(
     root: Path | None = None,
     console: Console | None = None,
 ) -> Path:
-    """Execute every chapter (or those in `only`) on `profile` with `seed`, render the site, and return its first page.
+    """Execute every chapter (or those in `only`) on `profile` with `seed`, and build the site.
 
-    Prints what is under way and how long each chapter took. Raises BookError or ValueError as `execute` and
-    `build_site` do; the chapters that were finished before stay.
+    Prints what is under way, how long each chapter took and where to open the book; returns its first page.
+
+    Raises:
+        ValueError, BookError: as `execute` and `build_site`; the chapters that were finished before stay.
     """
     config.profile(profile)  # an unknown name is an error here, not in the middle of a chapter
     root, console = root or project_root(), console or Console()
@@ -237,7 +266,9 @@ def build(
             with _timed(console, f"chapter {position} of {len(chosen)}: {chapter.name}"):
                 execute(chapter.source, {"PROFILE": profile, "SEED": seed}, chapter.executed, root)
         with _timed(console, "the site"):
-            return build_site(root)
+            page = build_site(root)
+    console.print(f"\nOpen in a browser: {page.as_uri()}", soft_wrap=True, highlight=False)
+    return page
 
 
 def _forget_removed(everything: Sequence[Chapter], root: Path) -> None:
@@ -250,7 +281,7 @@ def _forget_removed(everything: Sequence[Chapter], root: Path) -> None:
 
 @contextmanager
 def _timed(console: Console, label: str) -> Iterator[None]:
-    """A spinner with a running clock on a terminal; everywhere, one line that stays and says how long it took."""
+    """A spinner with a running clock on a terminal; everywhere, one line that says how long it took."""
     started, outcome = time.perf_counter(), "failed after"
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     try:
@@ -265,15 +296,24 @@ def _timed(console: Console, label: str) -> Iterator[None]:
 def build_site(root: Path | None = None) -> Path:
     """Render the executed chapters and the prose pages to `_build/html`, with warnings as errors.
 
-    Returns the first page. Raises BookError with Sphinx's warnings; the site of an earlier build stays then.
+    Returns the first page.
+
+    Raises:
+        BookError: with Sphinx's warnings, or the chapters that are missing; the old site stays.
     """
     root = root or project_root()
     missing = [chapter.name for chapter in chapters(root) if not chapter.executed.is_file()]
     if missing:
-        raise BookError(f"chapters not executed yet: {', '.join(missing)}; run `python -m gecalign book` without --only")
+        raise BookError(
+            f"chapters not executed yet: {', '.join(missing)}; build the whole book once: `make book`"
+        )
     fresh = root / "_build" / "fresh"
     shutil.rmtree(fresh, ignore_errors=True)
-    strict = ("-W", "-n", "--keep-going")  # warnings are errors, dead references are warnings, all are reported
+    strict = (
+        "-W",
+        "-n",
+        "--keep-going",
+    )  # warnings are errors, dead references are warnings, all are reported
     command = [*_JUPYTER_BOOK, "build", str(root), "--path-output", str(fresh), *strict]
     done = subprocess.run(command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
     if done.returncode:

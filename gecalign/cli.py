@@ -1,7 +1,7 @@
 """The same functions from a shell: `gecalign --help`.
 
 Everything heavy is imported inside the commands, so that `--help` answers at once. Errors that a user can
-mend are printed as one line; `--debug` (or GECALIGN_DEBUG=1) shows where they come from.
+mend are printed as one line; GECALIGN_DEBUG=1 shows where they come from.
 """
 
 from __future__ import annotations
@@ -71,6 +71,7 @@ def correct(
     text: Annotated[str, typer.Argument(help='a sentence, such as "She go to school."; - reads lines from stdin')],
     profile: ProfileOption = "tiny",
     seed: SeedOption = 0,
+    set_: SetOption = None,
     system: Annotated[str, typer.Option(help="whose model: base or sft")] = "sft",
     plain: Annotated[bool, typer.Option(help="print the corrected text only")] = False,
 ) -> None:
@@ -81,7 +82,7 @@ def correct(
     sentences = [line.strip() for line in (sys.stdin if text == "-" else [text]) if line.strip()]
     if not sentences:
         raise ValueError("there is nothing to correct: the text is empty.")
-    study = _study(profile, seed, None)
+    study = _study(profile, seed, set_)
     asked = [prompts.render(study.profile.prompt, sentence) for sentence in sentences]
     outputs = decode(*study.model(system), asked, study.profile.decoding)
     for sentence, (output,) in zip(sentences, outputs, strict=True):

@@ -16,6 +16,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from typing import get_type_hints
 
 # The revision of the data set that the project was written against (hub commit).
 COEDIT_REVISION = "e9a255c33ef910bc33a9d2b522653fa87521583e"
@@ -76,7 +77,7 @@ class SFT:
     max_grad_norm: float = 1.0
     max_length: int = 160  # prompt plus completion; longer rows are dropped before training, and counted
     evaluations: int = 8  # dev loss and dev BLEU are measured, and a checkpoint considered, this many times
-    completion_only_loss: bool = True  # False also trains on the prompt: chapter 2 shows what that does
+    completion_only_loss: bool = True  # False trains on the prompt's tokens too
     micro_batch_size: int | None = None  # rows in memory at once; None: the whole batch
 
 
@@ -96,7 +97,7 @@ class Profile:
         """Return a copy with values changed, addressed as `part__field` (`sft__steps=100`).
 
         Raises:
-            ValueError: no such part or field; the message names those that exist.
+            ValueError: no such part or field, or a value of another type; the message names those that exist.
         """
         parts: dict[str, dict[str, object]] = {}
         for address, value in changes.items():
@@ -114,7 +115,17 @@ def _replace(owner: Profile, part: str, fields: dict[str, object]) -> object:
     known = [f.name for f in dataclasses.fields(old)]
     if unknown := [name for name in fields if name not in known]:
         raise ValueError(f"{part!r} has no field {unknown[0]!r}. Its fields: {', '.join(known)}.")
+    for name, value in fields.items():
+        _check_type(f"{part}__{name}", value, get_type_hints(type(old))[name])
     return dataclasses.replace(old, **fields)  # type: ignore[arg-type]
+
+
+def _check_type(address: str, value: object, expected: type) -> None:
+    # bool is an int to Python; an int is a float to everybody
+    accepted = isinstance(value, expected) or (expected is float and isinstance(value, int))
+    if not accepted or (isinstance(value, bool) and expected is not bool):
+        wanted = getattr(expected, "__name__", str(expected))
+        raise ValueError(f"{address} must be of type {wanted}, but came as {value!r} ({type(value).__name__}).")
 
 
 # TinyGEC with an annotator who overlooks half of the errors: demonstrations are worse than judgements,

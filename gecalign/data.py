@@ -10,19 +10,17 @@ Three kinds of source, one result:
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import json
 import re
-import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from gecalign.config import Data
 from gecalign.examples import Example, read_jsonl, write_jsonl
 from gecalign.store import digest_of, file_digest, file_digests
+from gecalign.textfiles import Row, csv_rows, json_rows
 
 # The 27 instructions in front of CoEdIT's GEC sources, each followed by ": ", as they stand in its rows.
 # Our prompt gives the instruction, so theirs are removed.
@@ -108,8 +106,8 @@ def strip_instruction(source: str) -> str:
     >>> strip_instruction("Fix grammaticality: I has one wish: peace.")
     'I has one wish: peace.'
     """
-    head, colon, rest = source.partition(": ")
-    return rest if colon and (head in INSTRUCTIONS or rest) else source
+    head, _, rest = f"{source} ".partition(": ")  # the blank: nothing may follow the instruction
+    return rest.strip() if rest.strip() or head in INSTRUCTIONS else source
 
 
 def clean(rows: Iterable[Mapping[str, object]], config: Data, dropped: Counter[str]) -> Iterator[Example]:
@@ -122,7 +120,7 @@ def clean(rows: Iterable[Mapping[str, object]], config: Data, dropped: Counter[s
             continue
         source, reference = _text(row["src"]), _text(row["tgt"])
         source = _text(strip_instruction(source)) if config.task else source
-        name = str(row.get("_id", number))
+        name = str(number if row.get("_id") in (None, "") else row["_id"])
         if reason := _unusable(source, reference, name, seen_ids, seen_pairs, config.max_chars):
             dropped[reason] += 1
             continue
@@ -140,11 +138,17 @@ def _unusable(source: str, reference: str, name: str, ids: set, pairs: set, max_
     checks = (
         (not source, "source is empty"),
         (not reference, "reference is empty"),
+        (not _is_unicode(source + reference), "not valid Unicode"),
         (max(len(source), len(reference)) > max_chars, f"longer than {max_chars} characters"),
         (name in ids, "id occurred before"),
         ((source, reference) in pairs, "pair occurred before"),
     )
     return next((reason for failed, reason in checks if failed), None)
+
+
+def _is_unicode(text: str) -> bool:
+    # JSON can spell half of a surrogate pair, which no file can hold and no tokenizer reads
+    return not any("\ud800" <= char <= "\udfff" for char in text)
 
 
 def split(train: list[Example], validation: list[Example], config: Data, dropped: Counter[str]) -> Corpus:
@@ -153,7 +157,7 @@ def split(train: list[Example], validation: list[Example], config: Data, dropped
     A row whose source or reference stands in a split that must stay unseen is dropped from the other
     and counted: test guards itself against dev and train, validation against all three.
     """
-    ordered = sorted(train, key=lambda e: hashlib.sha256(e.source.encode()).digest())
+    ordered = sorted(train, key=lambda e: (hashlib.sha256(e.source.encode()).digest(), e.reference))
     needed = config.test_rows + config.dev_rows
     if len(ordered) <= needed:
         raise ValueError(
@@ -186,10 +190,12 @@ def read_rows(config: Data) -> dict[str, Iterable[Mapping[str, object]]]:
         return {name: read_file(file) for name, file in files.items()}
     if path.suffix in TEXT_FILES:
         return {"train": read_file(path)}
+    if path.is_file():
+        raise ValueError(f"{path} is of no kind that can be read. Kinds: {', '.join(sorted(TEXT_FILES))}.")
     return _read_hub(config)
 
 
-def read_file(path: Path) -> list[dict[str, object]]:
+def read_file(path: Path) -> list[Row]:
     """Read the rows of a JSONL, CSV or Parquet file.
 
     Raises:
@@ -197,48 +203,26 @@ def read_file(path: Path) -> list[dict[str, object]]:
     """
     if not path.exists():
         raise ValueError(f"there is no file {path}.")
-    readers: dict[str, Callable[[Path], list[dict[str, object]]]] = {".csv": _read_csv, ".parquet": _read_parquet}
-    try:
-        rows = readers.get(path.suffix, _read_json_lines)(path)
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"{path} is not UTF-8: byte {error.object[error.start]:#04x} at position {error.start}. Convert it, for "
-            f"example with: iconv -f latin1 -t utf-8 {path.name} > utf8-{path.name}"
-        ) from None
+    if path.suffix == ".parquet":
+        rows = _read_parquet(path)
+    else:
+        rows = csv_rows(path) if path.suffix == ".csv" else json_rows(path, "src and tgt")
     if not rows:
         raise ValueError(f"{path} is empty: it should hold one row a sentence, with the columns src and tgt.")
     for number, row in enumerate(rows, start=1):
-        if missing := {"src", "tgt"} - row.keys():
-            raise ValueError(
-                f"row {number} of {path} has no column {' and no '.join(sorted(missing))}; "
-                f"its columns: {', '.join(map(str, row))}. Sources must be called src and corrections tgt."
-            )
+        _check_columns(f"row {number} of {path}", row)
     return rows
 
 
-def _read_json_lines(path: Path) -> list[dict[str, object]]:
-    rows = []
-    with path.open(encoding="utf-8-sig") as file:
-        for number, line in enumerate(file, start=1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise ValueError(f"line {number} of {path} is not JSON: {error}.") from None
-            if not isinstance(row, dict):
-                raise ValueError(f"line {number} of {path} is not a JSON object with the keys src and tgt.")
-            rows.append(row)
-    return rows
+def _check_columns(where: str, columns: Iterable[str]) -> None:
+    if missing := {"src", "tgt"} - set(columns):
+        raise ValueError(
+            f"{where} has no column {' and no '.join(sorted(missing))}; its columns: {', '.join(columns)}. "
+            "Sources must be called src and corrections tgt."
+        )
 
 
-def _read_csv(path: Path) -> list[dict[str, object]]:
-    csv.field_size_limit(sys.maxsize)  # a cell may hold a whole document; cleaning decides what is too long
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def _read_parquet(path: Path) -> list[dict[str, object]]:
+def _read_parquet(path: Path) -> list[Row]:
     import pyarrow.parquet
 
     try:
@@ -263,4 +247,8 @@ def _read_hub(config: Data) -> dict[str, Iterable[Mapping[str, object]]]:
             "ways out: go online (and `hf auth login` where it is gated); download it elsewhere and set data__source "
             "to the folder; or use the profile tiny, which needs no hub."
         ) from error
+    if "train" not in loaded:
+        raise ValueError(f"the data set {config.source!r} has no split train; it has: {', '.join(loaded)}.")
+    for name, rows in loaded.items():
+        _check_columns(f"the split {name} of {config.source}", rows.column_names)
     return {name: rows for name, rows in loaded.items() if name in ("train", "validation")}

@@ -43,8 +43,13 @@ def decode(
         progress: the label of a progress bar on stderr; None shows none.
 
     Raises:
-        ValueError: a prompt and its completion would not fit into the model's context.
+        ValueError: a prompt and its completion would not fit into the model's context, or several samples
+            are asked for at temperature 0.
     """
+    if config.samples > 1 and config.temperature == 0:
+        raise ValueError(
+            f"at temperature 0 all {config.samples} samples would be the same. Set decoding__temperature above 0."
+        )
     prompt_ids = tokenizer(list(prompts))["input_ids"] if prompts else []
     _check_fit(prompt_ids, model.config.max_position_embeddings, config)
     results: list[list[Completion]] = [[] for _ in prompts]
@@ -54,11 +59,14 @@ def decode(
         total=len(prompts), desc=progress, unit="prompt", disable=progress is None, leave=False
     ) as bar:  # fmt: skip
         torch.manual_seed(seed)
-        for batch in _batches([len(ids) for ids in prompt_ids], config):
-            for index, completions in zip(batch, _generate(model, tokenizer, [prompt_ids[i] for i in batch], config)):
-                results[index] = completions
-            bar.update(len(batch))
-    model.train(training)
+        try:
+            for batch in _batches([len(ids) for ids in prompt_ids], config):
+                outputs = _generate(model, tokenizer, [prompt_ids[i] for i in batch], config)
+                for index, completions in zip(batch, outputs, strict=True):
+                    results[index] = completions
+                bar.update(len(batch))
+        finally:
+            model.train(training)
     return results
 
 

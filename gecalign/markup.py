@@ -58,6 +58,16 @@ def to_terminal(source: str, hypothesis: str, colour: bool = True) -> str:
     return "".join(chosen[p.kind].format(_printable(p.text)) for p in difference(source, hypothesis))
 
 
+def tokens(texts: Sequence[str], marked: Sequence[bool]) -> str:
+    """Return tokens as boxes, some of them marked, as HTML; blanks and line ends are made visible."""
+    visible = [html.escape(text.replace(" ", "\u2423").replace("\n", "\u21b5")) for text in texts]
+    boxes = (
+        f"<mark>{text}</mark>" if counted else f"<span>{text}</span>"
+        for text, counted in zip(visible, marked, strict=True)
+    )
+    return f'<p class="tokens">{" ".join(boxes)}</p>'
+
+
 def table(rows: Sequence[tuple[str, str, str]], headings: tuple[str, str, str] = ("", "source", "what changed")) -> str:
     """Return an HTML table of (label, source, hypothesis) rows: label, source, marked-up hypothesis."""
     head = "".join(f"<th>{html.escape(text)}</th>" for text in headings)

@@ -10,7 +10,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from safetensors import SafetensorError
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GenerationConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
 from gecalign.config import Model
 from gecalign.store import file_digests, digest_of
@@ -46,8 +53,8 @@ def load(config: Model | Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase
     """Load a model in 32-bit weights onto the device, with its tokenizer (left-padded, with a pad token).
 
     Raises:
-        ValueError: the folder lacks weights, configuration or tokenizer, the hub cannot be reached, or a
-            hub name comes without a revision. The message says what to do.
+        ValueError: the folder lacks weights, configuration or tokenizer, a file is damaged, the hub cannot be
+            reached, or a hub name comes without a revision. The message says what to do.
     """
     folder = config if isinstance(config, Path) else local_folder(config)
     name, revision = (str(folder), None) if folder else (config.name, config.revision)  # type: ignore[union-attr]
@@ -60,15 +67,17 @@ def load(config: Model | Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase
         )
     try:
         tokenizer = AutoTokenizer.from_pretrained(name, revision=revision)
-        model = AutoModelForCausalLM.from_pretrained(
-            name, revision=revision, dtype=torch.float32, use_safetensors=True, trust_remote_code=False
+        model, report = AutoModelForCausalLM.from_pretrained(
+            name, revision=revision, dtype=torch.float32, use_safetensors=True, output_loading_info=True
         )
-    except OSError as error:
-        raise ValueError(
-            f"the model {name!r} could not be loaded ({error}). Three ways out: go online (and `hf auth login` where "
-            "it is gated); download it elsewhere and set model__name to the folder; or use the profile tiny."
-        ) from error
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise ValueError(f"the model {name!r} could not be loaded ({error}). {_way_out(folder)}") from error
+    if absent := sorted(report["missing_keys"]):  # the library would fill them with random numbers
+        raise ValueError(f"the weights of {name!r} lack {len(absent)} tensors, such as {absent[0]}. {_way_out(folder)}")
     _prepare_tokenizer(tokenizer, name)
+    # a repetition penalty, for example, that came with the model would be mixed into our decoding settings
+    special = {name: getattr(tokenizer, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
+    model.generation_config = GenerationConfig(**special)
     return model.to(device()), tokenizer
 
 
@@ -89,6 +98,15 @@ def _check_folder(folder: Path) -> None:
             f"{folder} is not a complete model folder: it has no {' and no '.join(missing)}. Save model and tokenizer "
             "into the same folder: model.save_pretrained(folder); tokenizer.save_pretrained(folder)."
         )
+
+
+def _way_out(folder: Path | None) -> str:
+    if folder:
+        return "A file in this folder is damaged or belongs to another model: copy or download the folder again."
+    return (
+        "Three ways out: go online (and `hf auth login` where it is gated); download it elsewhere and set model__name "
+        "to the folder; or use the profile tiny."
+    )
 
 
 def _prepare_tokenizer(tokenizer: PreTrainedTokenizerBase, name: str) -> None:

@@ -6,13 +6,13 @@ such columns, or plain text with one sentence a line, for hypotheses, sources an
 
 from __future__ import annotations
 
-import csv
 import json
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+from gecalign.textfiles import Row, csv_rows, json_rows, read_utf8
 
 COLUMNS = ("hypothesis", "source", "reference")
 
@@ -72,44 +72,23 @@ def read_parallel(hypotheses: Path, sources: Path | None, references: Sequence[P
     )
 
 
-def read_rows(path: Path, column: str) -> list[dict[str, object]]:
+def read_rows(path: Path, column: str) -> list[Row]:
     """Read a file as rows; in plain text, each line is a row with `column` alone."""
-    if not path.exists():
-        raise ValueError(f"there is no file {path}.")
-    try:
-        text = path.read_text(encoding="utf-8-sig")  # universal newlines: CRLF is read as a line end
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"{path} is not UTF-8: byte {error.object[error.start]:#04x} at position {error.start}. Convert it, for "
-            f"example with: iconv -f latin1 -t utf-8 {path.name} > utf8-{path.name}"
-        ) from None
-    if not text.strip():
+    if not read_utf8(path).strip():
         raise ValueError(f"{path} is empty: it should hold one sentence a line, or JSONL or CSV rows.")
-    rows = _parse(path, text, column)
+    rows = _parse(path, column)
     ids = Counter(str(row["id"]) for row in rows if "id" in row)
     if repeated := [name for name, count in ids.items() if count > 1]:
         raise ValueError(f"{path} has the id {repeated[0]!r} {ids[repeated[0]]} times; ids must be unique.")
     return rows
 
 
-def _parse(path: Path, text: str, column: str) -> list[dict[str, object]]:
+def _parse(path: Path, column: str) -> list[Row]:
     if path.suffix == ".csv":
-        csv.field_size_limit(sys.maxsize)
-        return list(csv.DictReader(text.splitlines(keepends=True)))
-    lines = text.removesuffix("\n").split("\n")
-    if path.suffix not in (".jsonl", ".json"):
-        return [{column: line} for line in lines]
-    return [_json_row(path, number, line) for number, line in enumerate(lines, start=1) if line.strip()]
-
-
-def _json_row(path: Path, number: int, line: str) -> dict[str, object]:
-    try:
-        row = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"line {number} of {path} is not JSON: {error}.") from None
-    if not isinstance(row, dict):
-        raise ValueError(f"line {number} of {path} is not a JSON object with the keys {', '.join(COLUMNS)}.")
-    return row
+        return csv_rows(path)
+    if path.suffix in (".jsonl", ".json"):
+        return json_rows(path, ", ".join(COLUMNS))
+    return [{column: line} for line in read_utf8(path).removesuffix("\n").split("\n")]
 
 
 def _check_aligned(first: Path, rows: Sequence[dict], second: Path, others: Sequence[dict]) -> None:
@@ -123,11 +102,15 @@ def _check_aligned(first: Path, rows: Sequence[dict], second: Path, others: Sequ
             raise ValueError(f"row {number} is {row['id']!r} in {first}, but {other['id']!r} in {second}.")
 
 
-def _column(rows: Sequence[dict[str, object]], column: str, path: Path) -> list[str]:
+def _column(rows: Sequence[Row], column: str, path: Path) -> list[str]:
+    if not rows:
+        raise ValueError(f"{path} holds no row.")
     for number, row in enumerate(rows, start=1):
         if column not in row:
             hint = "" if column == "hypothesis" else f" Give the file that has it: --{column}s FILE."
             raise ValueError(f"row {number} of {path} has no {column!r}; its columns: {', '.join(row)}.{hint}")
-        if column != "hypothesis" and not str(row[column] or "").strip():
+        if not isinstance(row[column], str):
+            raise ValueError(f"row {number} of {path} has {row[column]!r} as its {column}; expected a string.")
+        if column != "hypothesis" and not str(row[column]).strip():
             raise ValueError(f"row {number} of {path} has an empty {column}. Remove the sentence from all files.")
-    return [str(row[column] if row[column] is not None else "") for row in rows]
+    return [str(row[column]) for row in rows]

@@ -2,7 +2,7 @@
 
 A published comparison once trained with one instruction and evaluated with another, and the
 difference was larger than the effect it reported (chapter 9). So the template is an object, its
-digest is stored in every product, and `check_same` compares the two before a model is evaluated.
+digest is stored in every product, and `check_same` compares the two before a trained model is evaluated.
 """
 
 from __future__ import annotations

@@ -41,7 +41,8 @@ class Stage:
     """A finished product: its folder, and the record of what made it.
 
     The record holds `stage` (name), `digest`, `spec` (what was asked for), `files` (SHA-256 of each),
-    `facts` (what the stage reports: tokens, rows dropped, ...), `seconds`, `machine`, `packages`, `commit`.
+    `facts` (what the stage reports: tokens, rows dropped, ...), `seconds`, `machine`, `packages`, `commit`. In
+    the file there is also `seal`, the digest of all these.
     """
 
     folder: Path
@@ -128,8 +129,11 @@ def load(folder: Path) -> Stage:
     remedy = f"Delete or rename {folder} to have it made again."
     try:
         record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise StageError(f"{folder} has no readable {RECORD} ({error}). {remedy}") from None
+        sealed = record.pop("seal") == digest_of(record)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise StageError(f"{folder} has no readable {RECORD} ({error!r}). {remedy}") from None
+    if not sealed:
+        raise StageError(f"{folder / RECORD} was changed after it was written. {remedy}")
     if folder.name != f"{record['stage']}-{digest_of(record['spec'])}":
         raise StageError(f"{folder} was made from another configuration than its name says. {remedy}")
     if changed := _differences(record["files"], file_digests(folder)):
@@ -139,7 +143,7 @@ def load(folder: Path) -> Stage:
 
 def write_text(path: Path, text: str) -> None:
     """Write a file so that it is there whole or not at all."""
-    temporary = path.with_name(path.name + ".tmp")
+    temporary = path.with_name(f".{path.name}.tmp")  # hidden: one that a kill leaves behind is no product
     temporary.write_text(text, encoding="utf-8")
     temporary.replace(path)
 
@@ -157,7 +161,9 @@ def _make(folder: Path, name: str, spec: Mapping[str, Any], make: Callable, anno
             "stage": name, "digest": digest_of(spec), "spec": spec, "facts": facts, "seconds": seconds,
             "resumed": resumed, **provenance(), "files": file_digests(partial),
         }  # fmt: skip
-        write_text(partial / RECORD, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+        record = json.loads(json.dumps(record))  # as it will be read, or the seal would not match
+        sealed = record | {"seal": digest_of(record)}
+        write_text(partial / RECORD, json.dumps(sealed, indent=1, ensure_ascii=False) + "\n")
     except Exception as error:
         if not _disk_is_full(error):
             raise
@@ -196,7 +202,7 @@ def _commit() -> str | None:
 def file_digests(folder: Path) -> dict[str, str]:
     """Return the SHA-256 of every file in a folder, by its path inside; hidden files are left out."""
     # hidden files are not ours: JupyterLab and file managers leave them in folders that one looks into
-    paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != RECORD)
+    paths = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / RECORD)
     names = {path: path.relative_to(folder) for path in paths}
     return {str(n): file_digest(p) for p, n in names.items() if not any(part.startswith(".") for part in n.parts)}
 
@@ -212,5 +218,6 @@ def _differences(recorded: Mapping[str, str], found: Mapping[str, str]) -> list[
 
 
 def _disk_is_full(error: BaseException) -> bool:
-    # safetensors reports a full disk by an exception of its own, which carries only the words
-    return getattr(error, "errno", None) == errno.ENOSPC or "No space left on device" in str(error)
+    # safetensors and torch.save report a full disk by exceptions of their own, which carry only words
+    words = ("No space left on device", "PytorchStreamWriter", "unexpected pos")
+    return getattr(error, "errno", None) == errno.ENOSPC or any(phrase in str(error) for phrase in words)

@@ -130,30 +130,51 @@ class Study:
 
     def _trained(self, system: str) -> Stage:
         stages = {"sft": self.sft}
+        if system in UNTRAINED:
+            raise ValueError(f"{system!r} is not trained, so it has neither a log nor a model of its own.")
         if system not in stages:
             raise ValueError(f"unknown system {system!r}. Systems: {', '.join([*UNTRAINED, *stages])}.")
         return stages[system]()
 
     # ---- what they write, and what it scores
 
-    def evaluation(self, system: str, split: str = "dev", decoding: config.Decoding | None = None) -> SystemEvaluation:
+    def evaluation(
+        self,
+        system: str,
+        split: str = "dev",
+        decoding: config.Decoding | None = None,
+        prompt: config.Prompt | None = None,
+        allow_other_prompt: bool = False,
+    ) -> SystemEvaluation:
         """Return a system's predictions on a split and their scores; decodes where nobody has yet.
 
         Every decoding of the test set is counted and printed: a test set that is read often is a dev set.
+
+        Raises:
+            ValueError: there is no such system or split, the split is empty, more than one sample is asked
+                for, or `prompt` is not the one that the system was trained with (see `allow_other_prompt`).
         """
-        decoding = decoding or self.profile.decoding
+        decoding, prompt = decoding or self.profile.decoding, prompt or self.profile.prompt
+        examples = self.examples(split)
+        _check_askable(examples, split, decoding, prompt)
+        if system not in UNTRAINED and not allow_other_prompt:
+            prompts.check_same(self._trained(system).record["spec"]["prompt"], prompts.digest(prompt))
         spec = {
             "system": system,
             "model": self._identity(system),
             "split": split,
             "data": self.corpus.content,
-            "prompt": prompts.digest(self.profile.prompt),
+            "prompt": prompts.digest(prompt),
             "decoding": asdict(decoding),
             "seed": self.seed,
         }
-        stage = store.obtain(
-            self.folder, f"{system}-{split}", spec, lambda folder: self._evaluate(system, split, decoding, folder)
-        )
+
+        def make(folder: Path) -> dict[str, Any]:
+            if split == "test" and system != "copy":  # nothing can be chosen by what copying scores
+                self._count_test_reading(system)
+            return _write_evaluation(self._predict(system, examples, decoding, prompt), folder)
+
+        stage = store.obtain(self.folder, f"{system}-{split}", spec, make)
         written = predictions.read(stage.folder / "predictions.jsonl")
         return SystemEvaluation(system, split, written, _score(written), stage)
 
@@ -162,22 +183,14 @@ class Study:
             return "copy" if system == "copy" else self._base_identity
         return self._trained(system).content
 
-    def _evaluate(self, system: str, split: str, decoding: config.Decoding, folder: Path) -> dict[str, Any]:
-        if split == "test" and system != "copy":  # nothing can be chosen by what copying scores
-            self._count_test_reading(system)
-        written = self._predict(system, self.examples(split), decoding)
-        predictions.write(written, folder / "predictions.jsonl")
-        scores = _score(written)
-        record = {"n": scores.n, **scores.row(), "signatures": scores.signatures()}
-        store.write_text(folder / "metrics.json", json.dumps(record, indent=1) + "\n")
-        return {"tokens": sum(p.tokens for p in written)}
-
-    def _predict(self, system: str, examples: Sequence[Example], decoding: config.Decoding) -> list[Prediction]:
+    def _predict(
+        self, system: str, examples: Sequence[Example], decoding: config.Decoding, prompt: config.Prompt
+    ) -> list[Prediction]:
         if system == "copy":
             return [Prediction(e.id, e.source, e.reference, e.source) for e in examples]
         from gecalign.decode import decode
 
-        asked = [prompts.render(self.profile.prompt, example.source) for example in examples]
+        asked = [prompts.render(prompt, example.source) for example in examples]
         outputs = decode(*self.model(system), asked, decoding, seed=self.seed, progress=f"decoding {system}")
         return [
             Prediction(e.id, e.source, e.reference, prompts.hypothesis(o.text), o.tokens, o.truncated)
@@ -191,6 +204,27 @@ class Study:
             file.write(f"{system} seed {self.seed}\n")
         count = len(path.read_text(encoding="utf-8").splitlines())
         print(f"test set of {self.profile.name}: reading {count} ({system}, seed {self.seed})", file=sys.stderr)
+
+
+def _check_askable(
+    examples: Sequence[Example], split: str, decoding: config.Decoding, prompt: config.Prompt
+) -> None:
+    prompts.validate(prompt)
+    if not examples:
+        raise ValueError(f"this corpus has no {split} rows. Evaluate on another split.")
+    if decoding.samples != 1:
+        raise ValueError(
+            f"an evaluation scores one hypothesis a sentence, and decoding__samples is {decoding.samples}. "
+            "Set it to 1; for more samples call gecalign.decode.decode."
+        )
+
+
+def _write_evaluation(written: Sequence[Prediction], folder: Path) -> dict[str, Any]:
+    predictions.write(written, folder / "predictions.jsonl")
+    scores = _score(written)
+    record = {"n": scores.n, **scores.row(), "signatures": scores.signatures()}
+    store.write_text(folder / "metrics.json", json.dumps(record, indent=1) + "\n")
+    return {"tokens": sum(p.tokens for p in written)}
 
 
 def _score(written: Sequence[Prediction]) -> metrics.Evaluation:

@@ -7,6 +7,7 @@ from the last checkpoint where it was interrupted.
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,17 +16,25 @@ from typing import Any
 import pandas as pd
 import torch
 from datasets import Dataset
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback
-from transformers.trainer_utils import get_last_checkpoint
+from transformers import (
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    PrinterCallback,
+    ProgressCallback,
+    TrainerCallback,
+    TrainerState,
+)
 from trl import SFTConfig, SFTTrainer
 
 from gecalign import config, metrics, models, prompts
 from gecalign.decode import decode
 from gecalign.examples import Example
 
-# Kept out of the log: clock times, which differ from run to run (a digest covers the log), and the trainer's
-# closing summary.
-_LEFT_OUT = ("runtime", "per_second", "total_flos", "train_loss")
+# Kept out of the log: clock times, which differ from run to run (a digest covers the log), the trainer's closing
+# summary, and TRL's count of tokens, which starts at zero again when training is resumed.
+_LEFT_OUT = ("runtime", "per_second", "total_flos", "train_loss", "num_tokens")
+LOG_ROWS = 60  # spread evenly over the training; the updates that are evaluated are logged as well
+_STATE = "trainer_state.json"  # the trainer writes it last, so a checkpoint that has it whole is whole
 
 
 def sft(
@@ -42,14 +51,31 @@ def sft(
     """Fine-tune `model` on the demonstrations; leave the best model and the log in `folder`.
 
     The loss is the mean negative log-likelihood (nats a token) of the completion and the EOS after it,
-    given the prompt; with `completion_only_loss=False` the prompt's tokens count too (chapter 2).
+    given the prompt; with `completion_only_loss=False` the prompt's tokens count too. Explained in chapter 2.
 
     Returns:
-        What is worth recording: chosen step, its dev BLEU, tokens trained on, rows dropped.
+        What is worth recording: chosen step, its dev BLEU, tokens trained on, rows used and dropped.
     """
     rows = demonstrations(train, prompt)
     usable = fitting(rows, tokenizer, settings.max_length)
-    trainer = _with_dev_bleu(SFTTrainer)(
+    trainer = sft_trainer(model, tokenizer, usable, references(dev, prompt), settings, seed, folder)
+    trainer.dev_bleu = dev_bleu(dev, tokenizer, prompt, decoding)
+    return {**_run(trainer, tokenizer, folder), "rows": len(usable), "too_long": len(rows) - len(usable)}
+
+
+def sft_trainer(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    train: Sequence[dict[str, str]],
+    dev: Sequence[dict[str, str]],
+    settings: config.SFT,
+    seed: int,
+    folder: Path,
+) -> SFTTrainer:
+    """Return TRL's trainer on rows of prompt and completion, ready to train."""
+    order = torch.Generator()
+    evaluate_at = EvaluateAt(evaluation_steps(settings.steps, settings.evaluations))
+    trainer = _measured(SFTTrainer, order)(
         model=model,
         processing_class=tokenizer,
         args=SFTConfig(
@@ -57,12 +83,12 @@ def sft(
             max_length=None,  # rows that are too long were dropped, not cut
             **_shared_arguments(settings, seed, folder),
         ),
-        train_dataset=Dataset.from_list(usable),
-        eval_dataset=Dataset.from_list(references(dev, prompt)),
-        callbacks=[EvaluateAt(evaluation_steps(settings.steps, settings.evaluations))],
+        train_dataset=Dataset.from_list(list(train)),
+        eval_dataset=Dataset.from_list(list(dev)),
+        callbacks=[evaluate_at, SeedOrder(order), Progress()],
     )
-    trainer.dev_bleu = dev_bleu(dev, tokenizer, prompt, decoding)
-    return {**_run(trainer, tokenizer, folder), "rows": len(usable), "too_long": len(rows) - len(usable)}
+    trainer.remove_callback(PrinterCallback)
+    return trainer
 
 
 def demonstrations(examples: Sequence[Example], prompt: config.Prompt) -> list[dict[str, str]]:
@@ -104,20 +130,41 @@ def evaluation_steps(steps: int, evaluations: int) -> tuple[int, ...]:
     >>> evaluation_steps(800, 4)
     (25, 50, 100, 200, 400, 600, 800)
     """
+    if steps < 1 or evaluations < 1:
+        raise ValueError(f"sft__steps ({steps}) and sft__evaluations ({evaluations}) must be at least 1.")
     interval = max(1, steps // evaluations)
     early = {interval // 8, interval // 4, interval // 2} - {0}
     return tuple(sorted({*early, *range(interval, steps + 1, interval), steps}))
 
 
 class EvaluateAt(TrainerCallback):
-    """Evaluate, and save what a resumed training needs, after the given updates."""
+    """Log, evaluate, and save what a resumed training needs, after the given updates."""
 
     def __init__(self, steps: Sequence[int]):
         self.steps = set(steps)
 
     def on_step_end(self, args, state, control, **kwargs):
         if state.global_step in self.steps:
-            control.should_evaluate = control.should_save = True
+            # logged too: losses are averaged since the last log, and a resumed training starts a new average
+            control.should_log = control.should_evaluate = control.should_save = True
+
+
+class SeedOrder(TrainerCallback):
+    """Draw the order of the rows from seed and epoch alone, so that a resumed training sees the same order."""
+
+    def __init__(self, order: torch.Generator):
+        self.order = order
+
+    def on_epoch_begin(self, args: Any, state: TrainerState, control: Any, **kwargs: Any) -> None:
+        """Called by the trainer."""
+        self.order.manual_seed(args.seed + 1000 * int(state.epoch or 0))
+
+
+class Progress(ProgressCallback):
+    """The trainer's progress bar, without the log on standard output: that is in `log.csv`."""
+
+    def on_log(self, args: Any, state: TrainerState, control: Any, **kwargs: Any) -> None:
+        """Print nothing."""
 
 
 def dev_bleu(
@@ -134,11 +181,16 @@ def dev_bleu(
     return bleu
 
 
-def _with_dev_bleu(trainer_class: type) -> type:
-    """Return the trainer class with dev BLEU in what `evaluate` reports, and so in log and model selection."""
+def _measured(trainer_class: type, order: torch.Generator) -> type:
+    """Return the trainer class with dev BLEU in what `evaluate` reports, and rows in the order that `order` draws."""
 
-    class WithDevBleu(trainer_class):
+    class Measured(trainer_class):
         dev_bleu: Callable[[PreTrainedModel], float]
+
+        def _get_train_sampler(self, *args: Any) -> Any:
+            sampler = super()._get_train_sampler(*args)
+            sampler.generator = order
+            return sampler
 
         def evaluate(self, *args, metric_key_prefix: str = "eval", **kwargs):
             result = super().evaluate(*args, metric_key_prefix=metric_key_prefix, **kwargs)
@@ -146,8 +198,8 @@ def _with_dev_bleu(trainer_class: type) -> type:
             self.log(bleu)
             return {**result, **bleu}
 
-    WithDevBleu.__name__ = trainer_class.__name__
-    return WithDevBleu
+    Measured.__name__ = trainer_class.__name__
+    return Measured
 
 
 def _shared_arguments(settings: config.SFT, seed: int, folder: Path) -> dict[str, Any]:
@@ -167,18 +219,20 @@ def _shared_arguments(settings: config.SFT, seed: int, folder: Path) -> dict[str
         "weight_decay": settings.weight_decay,
         "max_grad_norm": settings.max_grad_norm,
         "train_sampling_strategy": "group_by_length",
-        "gradient_checkpointing": False,
+        "activation_checkpointing": False,
         "eval_on_start": True,
-        # `EvaluateAt` adds steps to these two, which the trainer wants to be alike to pick the best model
+        # `EvaluateAt` adds steps to these two
         "eval_strategy": "steps",
         "eval_steps": settings.steps,
         "save_strategy": "steps",
         "save_steps": settings.steps,
-        "save_total_limit": 1,  # and the best one
-        "load_best_model_at_end": True,
+        "save_total_limit": 2,  # the best one and the last
         "metric_for_best_model": "bleu",
         "greater_is_better": True,
-        "logging_steps": max(1, settings.steps // 60),
+        "logging_steps": max(1, settings.steps // LOG_ROWS),
+        "include_num_input_tokens_seen": "non_padding",
+        "disable_tqdm": True,  # `Progress` shows one
+        "dataloader_pin_memory": models.device().type == "cuda",
         "report_to": "none",
         **models.precision(),
     }
@@ -186,18 +240,22 @@ def _shared_arguments(settings: config.SFT, seed: int, folder: Path) -> dict[str
 
 def _run(trainer: Any, tokenizer: PreTrainedTokenizerBase, folder: Path) -> dict[str, Any]:
     """Train, from the last checkpoint if there is one; save the best model and the log; return the facts."""
-    trainer.train(resume_from_checkpoint=_last_checkpoint(folder / "checkpoints"))
-    models.save(trainer.model, tokenizer, folder / "model")
-    log = log_table(trainer.state.log_history)
+    checkpoints = folder / "checkpoints"
+    last = _last_checkpoint(checkpoints)
+    if last is None or _state(last).global_step < trainer.args.max_steps:  # else only what follows was cut off
+        trainer.train(resume_from_checkpoint=str(last) if last else None)
+    state = _state(checkpoints / f"checkpoint-{trainer.args.max_steps}")
+    best, _ = models.load(checkpoints / f"checkpoint-{state.best_global_step}")
+    models.save(best, tokenizer, folder / "model")
+    log = log_table(state.log_history)
     log.to_csv(folder / "log.csv", index=False)
-    shutil.rmtree(folder / "checkpoints")
-    best = log.loc[log["eval_bleu"].idxmax()]
+    shutil.rmtree(checkpoints)
     return {
-        "chosen_step": int(best["step"]),
-        "dev_bleu": float(best["eval_bleu"]),
+        "chosen_step": state.best_global_step,
+        "dev_bleu": state.best_metric,
         "lowest_loss_step": int(log.loc[log["eval_loss"].idxmin(), "step"]),
-        "parameters": sum(p.numel() for p in trainer.model.parameters()),
-        "tokens": int(log["num_tokens"].max()),
+        "parameters": sum(p.numel() for p in best.parameters()),
+        "tokens": int(log["num_input_tokens_seen"].max()),
     }
 
 
@@ -207,8 +265,24 @@ def log_table(history: Sequence[dict[str, float]]) -> pd.DataFrame:
     for entry in history:
         values = {key: value for key, value in entry.items() if not any(word in key for word in _LEFT_OUT)}
         rows.setdefault(int(entry["step"]), {}).update(values)
-    return pd.DataFrame([rows[step] for step in sorted(rows)])
+    # sorted, because the order of the columns in the history depends on whether training was resumed
+    table = pd.DataFrame([rows[step] for step in sorted(rows)])
+    return table[["step", *sorted(str(column) for column in table if column != "step")]]
 
 
-def _last_checkpoint(folder: Path) -> str | None:
-    return get_last_checkpoint(str(folder)) if folder.exists() else None
+def _last_checkpoint(folder: Path) -> Path | None:
+    """Return the last checkpoint that was written whole; one that a kill cut short has no readable state."""
+    whole = [path for path in folder.glob("checkpoint-*") if _is_json(path / _STATE)]
+    return max(whole, key=lambda path: _state(path).global_step, default=None)
+
+
+def _state(checkpoint: Path) -> TrainerState:
+    return TrainerState.load_from_json(str(checkpoint / _STATE))
+
+
+def _is_json(path: Path) -> bool:
+    try:
+        json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return True

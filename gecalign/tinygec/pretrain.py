@@ -94,6 +94,11 @@ def documents(recipe: Recipe) -> Iterator[str]:
         yield document(Random(f"{recipe.seed}/pretrain/{number}"), recipe)
 
 
+def beginning_digest(recipe: Recipe) -> str:
+    """Return the digest of the first thousand documents: quick to make again, to see whether the grammar changed."""
+    return sha256("".join(islice(documents(recipe), 1000)).encode()).hexdigest()[:12]
+
+
 def train_tokenizer(recipe: Recipe, folder: Path) -> PreTrainedTokenizerFast:
     """Train a byte-level BPE tokenizer on clean sentences and on the words of the prompt; save and return it."""
     tokenizer = Tokenizer(models.BPE())
@@ -191,6 +196,7 @@ def write_card(recipe: Recipe, folder: Path, digest: str, rows: Dataset, trainer
     facts = {
         "recipe": asdict(recipe),
         "data_digest": digest,
+        "beginning_digest": beginning_digest(recipe),
         "corpus_tokens": len(rows) * recipe.block,
         "tokens_trained_on": recipe.steps * recipe.batch_size * recipe.block,
         "parameters": trainer.model.num_parameters(),

@@ -1,0 +1,92 @@
+"""Tables of results, as every chapter shows them: a row a system, the numbers with their intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import nan
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from gecalign import compare, metrics
+from gecalign.edit_score import corrected_by_type, recall
+
+if TYPE_CHECKING:
+    from gecalign.compare import Interval
+    from gecalign.examples import Example
+    from gecalign.study import SystemEvaluation
+
+# The names that readers see, in the order in which every table and figure lists the systems.
+SYSTEM_NAMES = {"copy": "copy the input", "base": "base model", "sft": "SFT"}
+
+
+def bleu_intervals(evaluations: Sequence[SystemEvaluation]) -> dict[str, Interval]:
+    """Return corpus BLEU with its 95 % bootstrap interval, by the readers' name of the system."""
+    return {SYSTEM_NAMES[e.system]: compare.interval(bleu_statistics(e), metrics.bleu.score) for e in evaluations}
+
+
+def bleu_statistics(evaluation: SystemEvaluation) -> metrics.Array:
+    """Return the sentence statistics of BLEU, shape (n, k)."""
+    return metrics.bleu.statistics(evaluation.hypotheses, evaluation.references)
+
+
+def results(evaluations: Sequence[SystemEvaluation]) -> pd.DataFrame:
+    """Return the table of scores (0-100) of systems on one split, BLEU with its 95 % interval."""
+    table = scores({SYSTEM_NAMES[e.system]: e.scores for e in evaluations})
+    bounds = [f"{bleu.low:.1f} to {bleu.high:.1f}" for bleu in bleu_intervals(evaluations).values()]
+    table.insert(1, "95 % interval", bounds)
+    return table
+
+
+def scores(rows: Mapping[str, metrics.Evaluation]) -> pd.DataFrame:
+    """Return a table of scores, 0-100, a row a system, by every yardstick."""
+    columns = {"BLEU": "BLEU", "GLEU": "GLEU", "chrF": "chrF2", "edit P": "edit precision", "edit R": "edit recall",
+               "edit F0.5": "edit F0.5"}  # fmt: skip
+    values = {name: evaluation.row() for name, evaluation in rows.items()}
+    return _table({name: {c: _number(row[key]) for c, key in columns.items()} for name, row in values.items()})
+
+
+def behaviour(evaluations: Sequence[SystemEvaluation]) -> pd.DataFrame:
+    """Return what systems do, in per cent of the sentences, and their length ratio."""
+    rows = {}
+    for evaluation in evaluations:
+        rates = evaluation.scores.rates
+        rows[SYSTEM_NAMES[evaluation.system]] = {
+            "exactly right": _per_cent(rates.exact),
+            "copied": _per_cent(rates.copied),
+            "over-corrected": _per_cent(rates.over_corrected),
+            "loops": _per_cent(rates.looped),
+            "cut off": _per_cent(rates.truncated),
+            "length ratio": f"{rates.length_ratio:.2f}",
+        }
+    return _table(rows)
+
+
+def recall_by_type(evaluation: SystemEvaluation, examples: Sequence[Example]) -> pd.DataFrame:
+    """Return for each error type the share of its errors that were corrected, 0-100, with a 95 % interval.
+
+    Columns: errors (count), recall, low, high; sorted by recall. A type that one sentence has gets no interval.
+    """
+    edits = [example.edits for example in examples]
+    rows = {}
+    for kind, counts in corrected_by_type(evaluation.hypotheses, evaluation.sources, edits).items():
+        having = counts[counts[:, 1] > 0]
+        total, share = int(having[:, 1].sum()), float(recall(having.sum(axis=0)))
+        bounds = compare.interval(having, recall) if len(having) > 1 else None
+        rows[kind] = (total, share, bounds.low, bounds.high) if bounds else (total, share, nan, nan)
+    table = pd.DataFrame.from_dict(rows, orient="index", columns=["errors", "recall", "low", "high"])
+    return table.sort_values("recall", ascending=False)
+
+
+def _table(rows: Mapping[str, Mapping[str, str]]) -> pd.DataFrame:
+    table = pd.DataFrame.from_dict(rows, orient="index")
+    table.index.name = "system"
+    return table
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.1f}"
+
+
+def _per_cent(value: float) -> str:
+    return "" if value != value else f"{100 * value:.1f} %"

@@ -1,0 +1,201 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import factories
+import pytest
+from typer.testing import CliRunner
+
+from gecalign import cli
+from gecalign.config import PROFILES
+
+SENTENCES = [  # source, reference, hypothesis
+    ("She go to the school .", "She goes to the school .", "She goes to the school ."),
+    ("He sits in the garden .", "He sits in the garden .", "He sit in the garden ."),
+    ("It is a very cold day .", "It is a very cold day .", "It is a very cold day ."),
+]
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory) -> list[str]:
+    """Return the options of a run that needs neither hub nor shipped base, with its own folder of products."""
+    folder = tmp_path_factory.mktemp("cli")
+    corpus = factories.write_jsonl(folder / "corpus.jsonl", factories.coedit_rows(60))
+    base = factories.base_folder(folder / "base")
+    small = factories.local_profile(base, corpus)
+    values = {
+        "data.source": corpus, "data.task": "gec", "data.train_rows": "null", "data.dev_rows": 8, "data.test_rows": 12,
+        "model.name": base, "decoding.max_new_tokens": 8, "sft.steps": small.sft.steps, "sft.batch_size": 8,
+        "sft.evaluations": 2, "sft.learning_rate": 0.01,
+    }  # fmt: skip
+    return ["--profile", "smoke", *(f"--set={address}={value}" for address, value in values.items())]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def runs(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("cli-runs")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GECALIGN_RUNS", str(folder))
+        yield folder
+
+
+def call(*arguments: object, **options) -> str:
+    """Call the command line in this process; what it raises comes out."""
+    result = CliRunner().invoke(cli.app, [str(argument) for argument in arguments], catch_exceptions=False, **options)
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+@pytest.fixture
+def message(capsys):
+    """Return a function that calls `main`, as the console script does, and gives what it says on stderr."""
+
+    def of(*arguments: object, code: int = 1) -> str:
+        with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as stop:
+            patch.setattr(sys, "argv", ["gecalign", *map(str, arguments)])
+            cli.main()
+        assert stop.value.code == code
+        return capsys.readouterr().err
+
+    return of
+
+
+def test_profiles_are_listed_and_shown_in_full():
+    listed = call("profiles")
+    assert [line.split()[0] for line in listed.splitlines()] == list(PROFILES)
+    shown = json.loads(call("profiles", "tiny"))
+    assert shown["sft"]["steps"] == PROFILES["tiny"].sft.steps
+
+
+def test_run_data_says_where_the_corpus_is_and_how_large(settings, runs):
+    shown = json.loads(call("run", "data", *settings))
+    assert Path(shown["folder"]).parent == runs / "smoke"
+    assert shown["rows"] == {"train": 40, "dev": 8, "test": 12, "validation": 0}
+
+
+def test_run_sft_trains_once(settings, runs, capfd):
+    first = json.loads(call("run", "sft", *settings))  # so nothing else may be on standard output
+    assert (Path(first["folder"]) / "model" / "model.safetensors").exists()
+    assert first["rows"] == 40
+    capfd.readouterr()
+    assert json.loads(call("run", "sft", *settings)) == first
+    assert "making" not in capfd.readouterr().err
+
+
+def test_run_all_prints_every_system_beside_doing_nothing(settings):
+    table = call("run", *settings)
+    assert table.startswith("12 sentences")
+    assert table.splitlines()[1].split() == ["copy", "base", "sft"]
+    assert "BLEU" in table
+
+
+def test_a_sentence_is_corrected_and_marked(settings):
+    plain = call("correct", "she go home 1.", "--plain", *settings)
+    marked = call("correct", "she go home 1.", *settings)
+    assert len(plain.splitlines()) == 1
+    assert "[-" in marked
+    assert "\x1b" not in marked  # not a terminal
+
+
+def test_lines_from_stdin_are_corrected_one_by_one_in_order(settings):
+    lines = ["she go home 1.", "Tom eat an apple 22.", "the dog see music 3."]
+    alone = [call("correct", line, "--plain", *settings).strip() for line in lines]
+    together = call("correct", "-", "--plain", *settings, input="\n".join([lines[0], "", *lines[1:]]))
+    assert [line.strip() for line in together.splitlines()] == alone
+
+
+def test_another_system_can_be_asked(settings):
+    sentence = "she go home 1."
+    assert call("correct", sentence, "--plain", "--system", "base", *settings) != call("correct", sentence, "--plain", *settings)
+
+
+def plain_files(folder: Path) -> list[Path]:
+    paths = [folder / name for name in ("source.txt", "reference.txt", "hypothesis.txt")]
+    for path, column in zip(paths, zip(*SENTENCES, strict=True), strict=True):
+        path.write_text("".join(f"{line}\n" for line in column))
+    return paths
+
+
+def test_score_prints_the_system_beside_doing_nothing_with_signatures(tmp_path):
+    source, reference, hypothesis = plain_files(tmp_path)
+    shown = call("score", hypothesis, "--sources", source, "--references", reference)
+    assert shown.startswith("3 sentences; scores 0-100, rates 0-1")
+    assert "copy the input" in shown
+    assert "hypothesis.txt" in shown
+    assert "tok:13a" in shown
+
+
+def test_score_as_json_holds_the_same_numbers(tmp_path):
+    from gecalign import metrics
+
+    source, reference, hypothesis = plain_files(tmp_path)
+    shown = json.loads(call("score", hypothesis, "--sources", source, "--references", reference, "--json"))
+    sources, references, hypotheses = (list(column) for column in zip(*SENTENCES, strict=True))
+    assert shown["n"] == 3
+    assert shown["system"] == metrics.evaluate(hypotheses, references, sources).row()
+    assert shown["copy"] == metrics.evaluate(sources, references, sources).row()
+
+
+def test_score_takes_several_references(tmp_path):
+    source, reference, hypothesis = plain_files(tmp_path)
+    both = call("score", hypothesis, "--sources", source, "--references", reference, "--references", hypothesis, "--json")
+    assert json.loads(both)["system"]["BLEU"] == pytest.approx(100)
+
+
+def test_score_says_which_sentence_is_wrong(tmp_path, message):
+    source, reference, hypothesis = plain_files(tmp_path)
+    hypothesis.write_text("one line\n")
+    shown = message("score", hypothesis, "--sources", source, "--references", reference)
+    assert shown.startswith(f"gecalign: {hypothesis} has 1 sentences and {source} has 3")
+    assert len(shown.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["run", "data", "--profile", "tinny"], "unknown profile 'tinny'. Did you mean 'tiny'?"),
+        (["profiles", "tinny"], "unknown profile 'tinny'"),
+        (["run", "stf", "--profile", "smoke"], "unknown product 'stf': say data, sft or all"),
+        (["run", "data", "--set", "sft.steps"], "--set takes part.field=value"),
+        (["run", "data", "--set", "steps=3"], "--set takes part.field=value"),
+        (["run", "data", "--set", "sft.stepz=3"], "'sft' has no field 'stepz'"),
+        (["run", "data", "--set", "sft.steps=many"], "sft__steps must be of type int"),
+        (["run", "data", "--set", "data.source=absent.jsonl"], "there is no file absent.jsonl"),
+        (["correct", "  "], "there is nothing to correct"),
+        (["score", "absent.txt"], "there is no file absent.txt"),
+    ],
+)
+def test_a_mistake_is_answered_in_one_line_without_a_traceback(message, arguments, words):
+    shown = [line for line in message(*arguments).splitlines() if not line.startswith("[data] making")]
+    assert len(shown) == 1
+    assert shown[0].startswith(f"gecalign: {words}")
+
+
+def test_a_text_that_is_too_long_is_refused_with_what_to_do(message, settings):
+    assert "Shorten the text (one sentence a line)" in message("correct", "she go " * 300, *settings)
+
+
+def test_an_unknown_command_is_a_usage_error(message):
+    assert "No such command" in message("runn", code=2)
+
+
+def console(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "gecalign", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, env=os.environ | environment)
+
+
+def test_the_debug_variable_shows_where_an_error_comes_from():
+    quiet, loud = console("profiles", "tinny"), console("profiles", "tinny", GECALIGN_DEBUG="1")
+    assert (quiet.returncode, loud.returncode) == (1, 1)
+    assert "Traceback" not in quiet.stderr
+    assert len(quiet.stderr.splitlines()) == 1
+    assert "Traceback" in loud.stderr
+
+
+def test_help_does_not_wait_for_heavy_imports():
+    code = "import sys; from gecalign import cli; sys.argv = ['gecalign', '--help']\ntry: cli.main()\nexcept SystemExit: print('torch' in sys.modules)"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "correct" in shown.stdout
+    assert shown.stdout.splitlines()[-1] == "False"

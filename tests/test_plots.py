@@ -1,0 +1,75 @@
+"""Figures show the data that they are given, with titles and units."""
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+
+mpl.use("Agg")
+from gecalign import plots  # after the backend is chosen
+from gecalign.compare import Interval
+
+ROW = Interval(70.0, 74.0, 72.0, "percentile", 100, 1000, 0.95)
+LOG = pd.DataFrame(
+    {
+        "step": [0, 10, 20, 30],
+        "loss": [None, 2.0, 1.5, 1.2],
+        "eval_loss": [3.0, None, 1.6, 1.4],
+        "eval_bleu": [5.0, None, 60.0, 70.0],
+    }
+)
+TYPES = pd.DataFrame(
+    {"errors": [10, 20], "recall": [80.0, 40.0], "low": [70.0, 30.0], "high": [90.0, 50.0]}, index=["DET", "PREP"]
+)
+SHARES = pd.DataFrame({"real": [19.4, 10.4], "made": [20.0, 9.0]}, index=["PUNCT", "DET"])
+
+DRAWN = {
+    "intervals": lambda ax: plots.intervals(ax, {"copy": ROW, "SFT": ROW}, "BLEU", "Results"),
+    "lines": lambda ax: plots.lines(ax, SHARES, "type", "share (%)", "Lines"),
+    "visible_effect": lambda ax: plots.visible_effect(
+        ax, pd.DataFrame({"40 %": [2.0, 0.2]}, index=[100, 10_000]), {"a study": (485, 0.4)}, "Visible"
+    ),
+    "loss_and_bleu": lambda ax: plots.loss_and_bleu(ax, LOG, chosen_step=30),
+    "recall_by_type": lambda ax: plots.recall_by_type(ax, TYPES, "recall (%)", "Types"),
+    "shares": lambda ax: plots.shares(ax, SHARES, "share (%)", "Shares"),
+}
+
+
+@pytest.fixture
+def ax():
+    made, (axes,) = plots.figure()
+    yield axes
+    plots.plt.close(made)
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_every_figure_returns_its_axes_with_a_title_and_a_labelled_axis(name, ax):
+    assert DRAWN[name](ax) is ax
+    assert ax.get_title(loc="left") or ax.get_title()
+    assert ax.get_xlabel()
+
+
+def test_intervals_draw_the_first_row_on_top(ax):
+    DRAWN["intervals"](ax)
+    labels = {label.get_text(): label.get_position()[1] for label in ax.get_yticklabels()}
+    assert labels["copy"] > labels["SFT"]
+
+
+def test_loss_and_bleu_are_drawn_at_the_steps_where_they_were_measured(ax):
+    DRAWN["loss_and_bleu"](ax)
+    drawn = {line.get_label(): line for axes in ax.figure.axes for line in axes.get_lines()}
+    np.testing.assert_allclose(drawn["dev loss"].get_xydata(), [[0, 3.0], [20, 1.6], [30, 1.4]])
+    np.testing.assert_allclose(drawn["dev BLEU (right)"].get_xydata(), [[0, 5.0], [20, 60.0], [30, 70.0]])
+
+
+def test_recall_is_drawn_as_an_interval_around_the_estimate(ax):
+    DRAWN["recall_by_type"](ax)
+    (bars,) = ax.collections
+    assert [tuple(segment[:, 0]) for segment in bars.get_segments()] == [(70.0, 90.0), (30.0, 50.0)]
+    np.testing.assert_allclose(ax.get_lines()[0].get_xdata(), [80.0, 40.0])
+
+
+def test_no_two_series_share_both_colour_and_marker(ax):
+    DRAWN["shares"](ax)
+    styles = [(line.get_color(), line.get_marker()) for line in ax.get_lines()]
+    assert len(styles) == len(set(styles)) == 2

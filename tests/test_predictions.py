@@ -1,0 +1,176 @@
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from gecalign.predictions import Prediction, read, read_parallel, write
+
+ROWS = [
+    {"id": "a", "source": "She go.", "reference": "She goes.", "hypothesis": "She goes."},
+    {"id": "b", "source": "He sit, now.", "reference": "He sits now.", "hypothesis": ""},
+    {"id": "c", "source": 'It "is.', "reference": "It is.", "hypothesis": "It is."},
+]
+SEPARATORS = ["\u2028", "\u2029", "\x85", "\x0c", "\x0b", "\x1c", "\x1d", "\x1e"]
+
+
+def file(path: Path, rows: list[dict], columns: tuple[str, ...] | None = None) -> Path:
+    """Write rows as the suffix of `path` says: JSONL, CSV, or one sentence a line."""
+    kept = [{name: row[name] for name in columns or row} for row in rows]
+    if path.suffix == ".csv":
+        with path.open("w", encoding="utf-8", newline="") as out:
+            writer = csv.DictWriter(out, list(kept[0]))
+            writer.writeheader()
+            writer.writerows(kept)
+    elif path.suffix == ".jsonl":
+        path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in kept), encoding="utf-8")
+    else:
+        path.write_text("".join(next(iter(row.values())) + "\n" for row in kept), encoding="utf-8")
+    return path
+
+
+def refused(*arguments) -> str:
+    with pytest.raises(ValueError) as error:  # noqa: PT011 - the callers check the words
+        read_parallel(*arguments)
+    return str(error.value)
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv"])
+def test_one_file_may_hold_everything(tmp_path, suffix):
+    texts = read_parallel(file(tmp_path / f"all{suffix}", ROWS), None, [])
+    assert texts.hypotheses == ["She goes.", "", "It is."]
+    assert texts.sources == ["She go.", "He sit, now.", 'It "is.']
+    assert texts.references == [("She goes.",), ("He sits now.",), ("It is.",)]
+    assert texts.truncated is None
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".txt"])
+def test_three_files_of_any_kind_give_the_same_texts(tmp_path, suffix):
+    expected = read_parallel(file(tmp_path / "all.jsonl", ROWS), None, [])
+    one = lambda column: file(tmp_path / f"{column}{suffix}", ROWS, ("id", column) if suffix != ".txt" else (column,))  # noqa: E731
+    assert read_parallel(one("hypothesis"), one("source"), [one("reference")]) == expected
+
+
+def test_several_references_stay_with_their_sentence(tmp_path):
+    second = [{"reference": f"other {i}"} for i in range(3)]
+    references = [file(tmp_path / "r1.txt", ROWS, ("reference",)), file(tmp_path / "r2.txt", second)]
+    texts = read_parallel(file(tmp_path / "all.jsonl", ROWS), None, references)
+    assert texts.references == [("She goes.", "other 0"), ("He sits now.", "other 1"), ("It is.", "other 2")]
+
+
+def test_our_own_predictions_are_read_back_with_what_was_cut_off(tmp_path):
+    predictions = [Prediction("1", "a", "b", "c" + "".join(SEPARATORS), 3, True), Prediction("2", "d", "e", "")]
+    write(predictions, tmp_path / "p.jsonl")
+    assert read(tmp_path / "p.jsonl") == tuple(predictions)
+    texts = read_parallel(tmp_path / "p.jsonl", None, [])
+    assert texts.truncated == [True, False]
+    assert texts.hypotheses == [p.hypothesis for p in predictions]
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".txt"])
+@pytest.mark.parametrize("separator", SEPARATORS)
+def test_unusual_separators_inside_a_sentence_do_not_end_it(tmp_path, suffix, separator):
+    rows = [{"hypothesis": f"a{separator}b"}, {"hypothesis": "c"}]
+    hypotheses = file(tmp_path / f"h{suffix}", rows)
+    texts = read_parallel(hypotheses, file(tmp_path / "s.txt", rows), [file(tmp_path / "r.txt", rows)])
+    assert texts.hypotheses == [f"a{separator}b", "c"]
+
+
+def test_windows_line_ends_and_a_byte_order_mark_do_not_matter(tmp_path):
+    hypotheses = tmp_path / "h.txt"
+    hypotheses.write_bytes(b"\xef\xbb\xbfShe goes.\r\n\r\nIt is.\r\n")
+    texts = read_parallel(hypotheses, file(tmp_path / "s.txt", ROWS, ("source",)), [file(tmp_path / "r.txt", ROWS, ("reference",))])
+    assert texts.hypotheses == ["She goes.", "", "It is."]
+
+
+@pytest.mark.parametrize("end", ["", "\n"])
+def test_the_last_line_may_end_without_a_line_end(tmp_path, end):
+    hypotheses = tmp_path / "h.txt"
+    hypotheses.write_text(f"a\nb\nc{end}")
+    texts = read_parallel(hypotheses, file(tmp_path / "s.txt", ROWS, ("source",)), [file(tmp_path / "r.txt", ROWS, ("reference",))])
+    assert texts.hypotheses == ["a", "b", "c"]
+
+
+def test_an_empty_last_output_is_an_empty_last_line(tmp_path):
+    hypotheses = tmp_path / "h.txt"
+    hypotheses.write_text("a\nb\n\n")
+    texts = read_parallel(hypotheses, file(tmp_path / "s.txt", ROWS, ("source",)), [file(tmp_path / "r.txt", ROWS, ("reference",))])
+    assert texts.hypotheses == ["a", "b", ""]
+
+
+def test_counts_that_differ_name_both_files_and_counts(tmp_path):
+    message = refused(file(tmp_path / "h.txt", ROWS[:2], ("source",)), file(tmp_path / "s.txt", ROWS, ("source",)), [])
+    assert "h.txt has 2 sentences" in message
+    assert "s.txt has 3" in message
+    assert "empty output is still an empty line" in message
+
+
+def test_counts_of_the_second_reference_file_are_checked_too(tmp_path):
+    references = [file(tmp_path / "r1.txt", ROWS, ("reference",)), file(tmp_path / "r2.txt", ROWS[:2], ("reference",))]
+    assert "r2.txt has 2" in refused(file(tmp_path / "all.jsonl", ROWS), None, references)
+
+
+def test_duplicate_ids_are_named_with_their_count(tmp_path):
+    message = refused(file(tmp_path / "all.jsonl", [*ROWS, ROWS[0]]), None, [])
+    assert "the id 'a' 2 times" in message
+
+
+def test_rows_in_another_order_are_noticed_by_their_ids(tmp_path):
+    hypotheses = file(tmp_path / "h.jsonl", ROWS, ("id", "hypothesis"))
+    sources = file(tmp_path / "s.jsonl", [ROWS[0], ROWS[2], ROWS[1]], ("id", "source"))
+    message = refused(hypotheses, sources, [file(tmp_path / "r.txt", ROWS, ("reference",))])
+    assert message == f"row 2 is 'b' in {hypotheses}, but 'c' in {sources}."
+
+
+@pytest.mark.parametrize("column", ["source", "reference"])
+@pytest.mark.parametrize("blank", ["", "  "])
+def test_an_empty_source_or_reference_is_refused_with_its_row(tmp_path, column, blank):
+    rows = [ROWS[0], ROWS[1] | {column: blank}, ROWS[2]]
+    message = refused(file(tmp_path / "all.jsonl", rows), None, [])
+    assert f"row 2 of {tmp_path / 'all.jsonl'} has an empty {column}" in message
+
+
+@pytest.mark.parametrize(("missing", "hint"), [("source", "--sources FILE"), ("reference", "--references FILE")])
+def test_a_missing_column_is_answered_with_the_option_that_gives_it(tmp_path, missing, hint):
+    columns = tuple(name for name in ROWS[0] if name != missing)
+    message = refused(file(tmp_path / "all.jsonl", ROWS, columns), None, [])
+    assert f"has no {missing!r}; its columns: {', '.join(columns)}" in message
+    assert hint in message
+
+
+def test_plain_text_alone_asks_for_the_sources(tmp_path):
+    references = [file(tmp_path / "r.txt", ROWS, ("reference",))]
+    assert "--sources FILE" in refused(file(tmp_path / "h.txt", ROWS, ("source",)), None, references)
+
+
+@pytest.mark.parametrize("value", [None, ["a", "b"], 5, {"text": "a"}])
+@pytest.mark.parametrize("column", ["hypothesis", "reference"])
+def test_a_value_that_is_no_string_is_refused_rather_than_scored_as_its_spelling(tmp_path, column, value):
+    message = refused(file(tmp_path / "all.jsonl", [ROWS[0] | {column: value}]), None, [])
+    assert f"row 1 of {tmp_path / 'all.jsonl'} has {value!r} as its {column}; expected a string" in message
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("h.txt", b"", "is empty"),
+        ("h.jsonl", b" \n\n", "is empty"),
+        ("h.csv", b"hypothesis\n", "holds no row"),
+        ("h.txt", "caf\u00e9\n".encode("latin1"), "not UTF-8: byte 0xe9 at position 3"),
+        ("h.jsonl", b'{"hypothesis": "a"}\n{"hypothesis": \n', "line 2 of"),
+        ("h.jsonl", b'"a"\n', "not a JSON object with the keys hypothesis, source, reference"),
+        ("h.csv", b"hypothesis,source,reference\na,b,c,d\n", "3 cells"),
+        ("h.csv", b"hypothesis,source,reference\na,b\n", "3 cells"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_refused_in_words_that_help(tmp_path, name, content, words):
+    (tmp_path / name).write_bytes(content)
+    assert words in refused(tmp_path / name, None, [])
+
+
+def test_a_missing_file_is_named(tmp_path):
+    assert refused(tmp_path / "absent.txt", None, []) == f"there is no file {tmp_path / 'absent.txt'}."
+
+
+def test_a_folder_is_not_taken_for_a_file(tmp_path):
+    assert "there is no file" in refused(tmp_path, None, [])

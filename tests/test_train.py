@@ -1,0 +1,381 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import factories
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import TrainerState
+
+from gecalign import metrics, models, prompts, train
+from gecalign.config import SFT, Decoding, Prompt
+from gecalign.decode import decode
+from gecalign.examples import Example
+
+PROMPT = Prompt()
+DECODING = Decoding(max_new_tokens=8)
+# 29 rows make epochs of 4 updates, of which the last has 5 rows; 12 updates are three epochs
+SETTINGS = SFT(steps=12, batch_size=8, learning_rate=1e-2, warmup_steps=2, evaluations=4)
+ROWS = factories.examples(29)
+DEV = factories.examples(8, seed=9)
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory) -> Path:
+    return factories.base_folder(tmp_path_factory.mktemp("train") / "base")
+
+
+def sft(base: Path, folder: Path, settings: SFT = SETTINGS, seed: int = 0, rows=ROWS, dev=DEV) -> dict:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train, "LOG_ROWS", 3)  # every fourth update, so that losses are averaged over several
+        return train.sft(*models.load(base), rows, dev, settings, PROMPT, DECODING, seed, folder)
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / "model" / "model.safetensors")
+
+
+def same(first: Path, second: Path) -> bool:
+    one, other = weights(first), weights(second)
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.fixture(scope="module")
+def whole(base, tmp_path_factory) -> tuple[Path, dict]:
+    """Return the folder and the facts of a training that nothing interrupted."""
+    folder = tmp_path_factory.mktemp("whole")
+    return folder, sft(base, folder)
+
+
+# ---- what is trained on
+
+
+def prepared(base: Path, folder: Path, settings: SFT, rows=ROWS):
+    model, tokenizer = models.load(base)
+    texts = train.demonstrations(rows, PROMPT)
+    return train.sft_trainer(model, tokenizer, texts, train.references(DEV, PROMPT), settings, 0, folder), tokenizer
+
+
+@pytest.mark.parametrize("completion_only", [True, False])
+def test_labels_cover_exactly_the_completion_and_eos_or_everything_where_that_is_asked_for(base, tmp_path, completion_only):
+    settings = SFT(steps=1, batch_size=4, completion_only_loss=completion_only)
+    trainer, tokenizer = prepared(base, tmp_path, settings)
+    batch = trainer.data_collator([trainer.train_dataset[i] for i in range(8)])
+    assert len({len(row["input_ids"]) for row in trainer.train_dataset}) > 1  # or padding would not show
+    for i, example in enumerate(ROWS[:8]):
+        prompt = tokenizer(prompts.render(PROMPT, example.source))["input_ids"]
+        completion = [*tokenizer(" " + example.reference)["input_ids"], tokenizer.eos_token_id]
+        expected = [*([-100] * len(prompt) if completion_only else prompt), *completion]
+        length = int(batch["attention_mask"][i].sum())
+        assert batch["input_ids"][i][:length].tolist() == [*prompt, *completion]
+        assert batch["labels"][i][:length].tolist() == expected
+        assert set(batch["labels"][i][length:].tolist()) <= {-100}
+
+
+def test_the_batches_that_reach_the_model_carry_these_labels(base, tmp_path):
+    trainer, tokenizer = prepared(base, tmp_path, SFT(steps=1, batch_size=16))
+    seen = []
+    for batch in trainer.get_train_dataloader():
+        for row, labels in zip(batch["input_ids"], batch["labels"], strict=True):
+            trained = row[labels != -100]
+            assert trained[-1] == tokenizer.eos_token_id
+            seen.append(tokenizer.decode(trained[:-1]))
+    assert sorted(seen) == sorted(" " + example.reference for example in ROWS)
+
+
+def test_training_sees_the_demonstrations_and_dev_the_references():
+    hasty = [Example("1", "She go and he go.", "She goes and he goes.", "She goes and he go.")]
+    assert train.demonstrations(hasty, PROMPT)[0]["completion"] == " She goes and he go."
+    assert train.references(hasty, PROMPT)[0]["completion"] == " She goes and he goes."
+    assert train.demonstrations(hasty, PROMPT)[0].keys() == {"prompt", "completion"}
+
+
+def mean_nll(base: Path, rows, completion_only: bool) -> float:
+    """Return the mean negative log-likelihood a token, in nats, a row at a time from the definition."""
+    model, tokenizer = models.load(base)
+    total = count = 0.0
+    for example in rows:
+        prompt = tokenizer(prompts.render(PROMPT, example.source))["input_ids"]
+        ids = [*prompt, *tokenizer(" " + example.reference)["input_ids"], tokenizer.eos_token_id]
+        with torch.no_grad():
+            logits = model(torch.tensor([ids])).logits[0].double()
+        first = len(prompt) if completion_only else 1
+        for position in range(first, len(ids)):  # the token at a position is predicted by the one before it
+            total += float(torch.logsumexp(logits[position - 1], 0) - logits[position - 1, ids[position]])
+            count += 1
+    return total / count
+
+
+@pytest.mark.parametrize("completion_only", [True, False])
+@pytest.mark.parametrize("micro_batch_size", [None, 2])
+def test_the_loss_is_the_mean_negative_log_likelihood_of_the_tokens_that_count(
+    base, tmp_path, completion_only, micro_batch_size
+):
+    settings = SFT(
+        steps=1, batch_size=16, micro_batch_size=micro_batch_size, completion_only_loss=completion_only,
+        evaluations=1, warmup_steps=0,
+    )  # fmt: skip
+    sft(base, tmp_path, settings, rows=ROWS[:16])
+    log = pd.read_csv(tmp_path / "log.csv").set_index("step")
+    assert log.loc[1, "loss"] == pytest.approx(mean_nll(base, ROWS[:16], completion_only), rel=1e-5)
+
+
+def test_the_dev_loss_is_the_mean_negative_log_likelihood_of_the_references(base, whole):
+    log = pd.read_csv(whole[0] / "log.csv").set_index("step")
+    assert log.loc[0, "eval_loss"] == pytest.approx(mean_nll(base, DEV, True), rel=1e-5)
+
+
+# ---- rows that do not fit
+
+
+def test_rows_are_kept_up_to_the_longest_length_with_eos(base):
+    tokenizer = models.load(base)[1]
+    rows = train.demonstrations(ROWS, PROMPT)
+    lengths = [len(tokenizer(row["prompt"] + row["completion"])["input_ids"]) + 1 for row in rows]
+    limit = sorted(lengths)[len(lengths) // 2]
+    assert train.fitting(rows, tokenizer, limit) == [row for row, n in zip(rows, lengths, strict=True) if n <= limit]
+
+
+def test_rows_that_are_too_long_are_dropped_and_counted(base, tmp_path):
+    long = Example("long", "she go " * 60, "she goes " * 60, "she goes " * 60)
+    facts = sft(base, tmp_path, SFT(steps=1, batch_size=4, evaluations=1), rows=[long, *ROWS[:9], long])
+    assert (facts["rows"], facts["too_long"]) == (9, 2)
+
+
+def test_where_no_row_fits_the_setting_is_named(base, tmp_path):
+    with pytest.raises(ValueError, match="none of the 29 rows fits into 5 tokens.*sft__max_length"):
+        sft(base, tmp_path, SFT(steps=1, max_length=5))
+
+
+# ---- training
+
+
+@pytest.mark.parametrize("completion_only", [True, False])
+def test_every_parameter_moves_within_two_updates_and_the_loss_is_finite(base, tmp_path, completion_only):
+    settings = SFT(
+        steps=2, batch_size=8, learning_rate=1e-2, warmup_steps=0, evaluations=1, completion_only_loss=completion_only
+    )
+    sft(base, tmp_path, settings)
+    before, after = load_file(base / "model.safetensors"), weights(tmp_path)
+    assert before.keys() == after.keys()
+    assert [name for name in before if torch.equal(before[name], after[name])] == []
+    log = pd.read_csv(tmp_path / "log.csv")
+    assert np.isfinite(log["loss"].dropna()).all()
+    assert log["loss"].notna().sum() == 2
+
+
+def test_training_teaches(whole):
+    log = pd.read_csv(whole[0] / "log.csv").set_index("step")
+    assert log.loc[12, "eval_loss"] < log.loc[0, "eval_loss"] - 1
+
+
+def test_the_same_seed_gives_the_same_weights_and_log(base, whole, tmp_path):
+    torch.manual_seed(1234)  # nothing outside may matter
+    facts = sft(base, tmp_path)
+    assert same(tmp_path, whole[0])
+    assert (tmp_path / "log.csv").read_bytes() == (whole[0] / "log.csv").read_bytes()
+    assert facts == whole[1]
+
+
+def test_another_seed_gives_other_weights(base, whole, tmp_path):
+    sft(base, tmp_path, seed=1)
+    assert not same(tmp_path, whole[0])
+
+
+@pytest.mark.parametrize("micro_batch_size", [2])
+def test_the_micro_batch_size_changes_nothing_but_memory(base, whole, tmp_path, micro_batch_size):
+    facts = sft(base, tmp_path, SFT(**{**SETTINGS_AS_DICT, "micro_batch_size": micro_batch_size}))
+    one, other = weights(tmp_path), weights(whole[0])
+    # sums of 32-bit floats in another order, carried through 12 updates of Adam
+    assert all(torch.allclose(one[name], other[name], atol=2e-3) for name in one)
+    assert facts["tokens"] == whole[1]["tokens"]
+
+
+SETTINGS_AS_DICT = {field: getattr(SETTINGS, field) for field in SETTINGS.__slots__}
+
+
+def test_a_micro_batch_that_does_not_divide_the_batch_is_refused(base, tmp_path):
+    with pytest.raises(ValueError, match=r"batch_size \(8\) must be a multiple of micro_batch_size \(3\)"):
+        sft(base, tmp_path, SFT(steps=1, batch_size=8, micro_batch_size=3))
+
+
+def test_tokens_are_counted_without_padding(base, tmp_path):
+    tokenizer = models.load(base)[1]
+    rows = train.demonstrations(ROWS[:8], PROMPT)
+    once = sum(len(tokenizer(row["prompt"] + row["completion"])["input_ids"]) + 1 for row in rows)
+    facts = sft(base, tmp_path, SFT(steps=3, batch_size=8, evaluations=1), rows=ROWS[:8])
+    assert facts["tokens"] == 3 * once
+
+
+# ---- choosing a checkpoint
+
+
+def test_the_chosen_step_has_the_highest_dev_bleu_in_the_log_and_the_model_reproduces_it(whole):
+    folder, facts = whole
+    log = pd.read_csv(folder / "log.csv").set_index("step")
+    assert facts["chosen_step"] == log["eval_bleu"].idxmax()
+    assert facts["dev_bleu"] == log["eval_bleu"].max() > 0
+    assert facts["lowest_loss_step"] == log["eval_loss"].idxmin()
+    outputs = decode(*models.load(folder / "model"), [prompts.render(PROMPT, e.source) for e in DEV], DECODING)
+    hypotheses = [prompts.hypothesis(output.text) for (output,) in outputs]
+    assert metrics.bleu.corpus(hypotheses, [e.reference for e in DEV]).value == facts["dev_bleu"]
+
+
+# dev BLEU before training and after updates 1, 3, 6, 9, 12
+SCRIPTS = [
+    ([90.0, 1.0, 2.0, 8.0, 5.0, 6.0], 6),  # the base is the best, but it is not what was trained
+    ([0.0, 0.0, 7.0, 7.0, 7.0, 7.0], 3),  # of equal ones the earliest
+    ([0.0, 0.0, 0.0, 0.0, 0.0, 9.0], 12),
+]
+
+
+@pytest.mark.parametrize(("scores", "chosen"), SCRIPTS)
+def test_the_model_that_is_kept_is_the_one_with_the_best_dev_bleu_during_training(
+    base, tmp_path, monkeypatch, scores, chosen
+):
+    seen: list[dict[str, torch.Tensor]] = []
+
+    def scripted(*_):
+        def bleu(model):
+            seen.append({name: tensor.clone() for name, tensor in model.state_dict().items()})
+            return scores[len(seen) - 1]
+
+        return bleu
+
+    monkeypatch.setattr(train, "dev_bleu", scripted)
+    facts = sft(base, tmp_path)
+    steps = [0, 1, 3, 6, 9, 12]
+    assert facts["chosen_step"] == chosen
+    assert facts["dev_bleu"] == scores[steps.index(chosen)]
+    kept = weights(tmp_path)
+    assert all(torch.equal(kept[name], seen[steps.index(chosen)][name]) for name in kept)
+    assert pd.read_csv(tmp_path / "log.csv")["eval_bleu"].dropna().tolist() == scores
+
+
+@pytest.mark.parametrize(("steps", "evaluations"), [(1, 1), (2, 8), (7, 3), (600, 8), (1500, 1), (5, 5)])
+def test_evaluations_come_in_order_within_training_and_at_its_end(steps, evaluations):
+    found = train.evaluation_steps(steps, evaluations)
+    assert list(found) == sorted(set(found))
+    assert found[0] >= 1
+    assert found[-1] == steps
+
+
+@pytest.mark.parametrize("changes", [{"evaluations": 0}, {"steps": 0}])
+def test_a_training_of_nothing_is_refused(base, tmp_path, changes):
+    with pytest.raises(ValueError, match="must be at least 1"):
+        sft(base, tmp_path, SFT(**{**SETTINGS_AS_DICT, **changes}))
+
+
+def test_only_the_model_and_the_log_are_left(whole):
+    folder, _ = whole
+    assert sorted(path.name for path in folder.iterdir()) == ["log.csv", "model"]
+    log = pd.read_csv(folder / "log.csv")
+    assert not [column for column in log if "runtime" in column or "second" in column]
+    assert log["step"].is_monotonic_increasing
+    assert log["step"].is_unique
+
+
+def test_entries_of_one_step_make_one_row_and_clock_times_none():
+    history = [
+        {"step": 2, "loss": 1.0, "train_runtime": 3.0},
+        {"step": 1, "loss": 2.0},
+        {"step": 2, "eval_loss": 0.5, "eval_steps_per_second": 9.0},
+    ]
+    table = train.log_table(history)
+    assert list(table.columns) == ["step", "eval_loss", "loss"]
+    assert table.loc[1].tolist() == [2, 0.5, 1.0]
+
+
+# ---- interruptions
+
+
+class Interrupted(BaseException):
+    """Not an Exception, as a kill is not."""
+
+
+def expect_the_whole(base: Path, folder: Path, whole: tuple[Path, dict]) -> None:
+    assert sft(base, folder) == whole[1]
+    assert same(folder, whole[0])
+    assert (folder / "log.csv").read_bytes() == (whole[0] / "log.csv").read_bytes()
+
+
+# after the last update of an epoch, in the second epoch, in the third, after the last update of all
+@pytest.mark.parametrize("step", [4, 7, 11, 12])
+def test_training_that_is_cut_off_goes_on_to_the_same_weights_and_log(base, whole, tmp_path, monkeypatch, step):
+    with monkeypatch.context() as patch:
+        ordinary = train.EvaluateAt.on_step_end
+
+        def interrupting(self, args, state, control, **kwargs):
+            ordinary(self, args, state, control, **kwargs)
+            if state.global_step == step:
+                raise Interrupted
+
+        patch.setattr(train.EvaluateAt, "on_step_end", interrupting)
+        with pytest.raises(Interrupted):
+            sft(base, tmp_path)
+    steps_taken = []
+    monkeypatch.setattr(train.SeedOrder, "on_step_end", lambda self, a, state, c, **k: steps_taken.append(state.global_step), raising=False)
+    expect_the_whole(base, tmp_path, whole)
+    assert steps_taken[0] == max(s for s in (0, 1, 3, 6, 9) if s < step) + 1  # it did go on, not start again
+
+
+def test_a_failure_after_the_last_update_costs_no_training(base, whole, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(models, "save", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            sft(base, tmp_path)
+        patch.undo()
+        patch.setattr(torch.optim.Optimizer, "zero_grad", lambda *_: 1 / 0)
+        patch.setattr(train.SeedOrder, "on_epoch_begin", lambda *_, **__: 1 / 0)
+        expect_the_whole(base, tmp_path, whole)
+
+
+@pytest.mark.parametrize("state", [None, '{"global_step": 3'])
+def test_a_checkpoint_that_was_not_written_whole_is_not_trusted(base, whole, tmp_path, monkeypatch, state):
+    def cut_short(self, path):
+        if self.global_step == 3:
+            if state is not None:
+                Path(path).write_text(state)
+            raise Interrupted
+        ordinary(self, path)
+
+    ordinary = TrainerState.save_to_json
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainerState, "save_to_json", cut_short)
+        with pytest.raises(Interrupted):
+            sft(base, tmp_path)
+    assert (tmp_path / "checkpoints" / "checkpoint-3" / "model.safetensors").exists()
+    expect_the_whole(base, tmp_path, whole)
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+sys.path.insert(0, os.path.dirname(sys.argv[1]))
+import test_train
+from gecalign import train
+
+def killing(self, args, state, control, **kwargs):
+    ordinary(self, args, state, control, **kwargs)
+    if state.global_step == 7:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+ordinary, train.EvaluateAt.on_step_end = train.EvaluateAt.on_step_end, killing
+test_train.sft(Path(sys.argv[2]), Path(sys.argv[3]))
+"""
+
+
+@pytest.mark.slow
+def test_training_that_is_killed_goes_on_to_the_same_weights_and_log(base, whole, tmp_path):
+    command = [sys.executable, "-c", KILLED, __file__, str(base), str(tmp_path)]
+    killed = subprocess.run(command, capture_output=True, env=os.environ | {"HF_HUB_OFFLINE": "1"})
+    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    states = [json.loads(path.read_text()) for path in tmp_path.glob("checkpoints/*/trainer_state.json")]
+    assert max(state["global_step"] for state in states) == 6
+    expect_the_whole(base, tmp_path, whole)
