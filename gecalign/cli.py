@@ -119,11 +119,12 @@ def score(
 def book(
     profile: ProfileOption = "tiny",
     seed: SeedOption = 0,
+    only: Annotated[list[str] | None, typer.Option(help="a chapter, such as 02; may be repeated")] = None,
 ) -> None:
     """Run every chapter and build the site."""
     from gecalign import book as builder
 
-    builder.build(profile, seed)
+    builder.build(profile, seed, only or ())
 
 
 def main() -> None:

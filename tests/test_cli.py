@@ -43,7 +43,9 @@ def runs(tmp_path_factory) -> Path:
 
 def call(*arguments: object, **options) -> str:
     """Call the command line in this process; what it raises comes out."""
-    result = CliRunner().invoke(cli.app, [str(argument) for argument in arguments], catch_exceptions=False, **options)
+    result = CliRunner().invoke(
+        cli.app, [str(argument) for argument in arguments], catch_exceptions=False, **options
+    )
     assert result.exit_code == 0, result.output
     return result.stdout
 
@@ -108,7 +110,9 @@ def test_lines_from_stdin_are_corrected_one_by_one_in_order(settings):
 
 def test_another_system_can_be_asked(settings):
     sentence = "she go home 1."
-    assert call("correct", sentence, "--plain", "--system", "base", *settings) != call("correct", sentence, "--plain", *settings)
+    assert call("correct", sentence, "--plain", "--system", "base", *settings) != call(
+        "correct", sentence, "--plain", *settings
+    )
 
 
 def plain_files(folder: Path) -> list[Path]:
@@ -140,7 +144,17 @@ def test_score_as_json_holds_the_same_numbers(tmp_path):
 
 def test_score_takes_several_references(tmp_path):
     source, reference, hypothesis = plain_files(tmp_path)
-    both = call("score", hypothesis, "--sources", source, "--references", reference, "--references", hypothesis, "--json")
+    both = call(
+        "score",
+        hypothesis,
+        "--sources",
+        source,
+        "--references",
+        reference,
+        "--references",
+        hypothesis,
+        "--json",
+    )
     assert json.loads(both)["system"]["BLEU"] == pytest.approx(100)
 
 

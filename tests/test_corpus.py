@@ -12,7 +12,7 @@ ROWS = {"test": 300, "dev": 200, "train": 1500}
 PINNED_ROWS = 500
 # sha256 of the first 500 training rows of seed 0 as JSON lines: the promise that a seed names the same bytes
 # everywhere. It changes with the grammar, the lexicon or the error model; this test prints the new one.
-PINNED = "PENDING"
+PINNED = "5250c8f12c7bbdb35a3b443322faaa99003efc9b9f48f1b1346d15d839368623"
 
 
 @pytest.fixture(scope="module")

@@ -45,12 +45,20 @@ MALFORMED = [
     ("x.csv", b"", ["is empty"]),
     ("x.csv", b"src,tgt\n", ["is empty"]),
     ("x.jsonl", b'{"src": "a"}\n', ["row 1", "no column tgt", "its columns: src"]),
-    ("x.jsonl", b'{"src": "a", "tgt": "b"}\n{"source": "a", "tgt": "b"}\n', ["row 2", "no column src", "must be called"]),
+    (
+        "x.jsonl",
+        b'{"src": "a", "tgt": "b"}\n{"source": "a", "tgt": "b"}\n',
+        ["row 2", "no column src", "must be called"],
+    ),
     ("x.csv", b"source,target\na,b\n", ["no column src and no tgt", "source, target"]),
     ("x.jsonl", b'{"src": "a", "tgt": "b"}\n\n{"src": "a", \n', ["line 3", "is not JSON"]),
     ("x.jsonl", b'["a", "b"]\n', ["line 1", "not a JSON object", "src and tgt"]),
     ("x.json", b'[{"src": "a", "tgt": "b"}]', ["line 1", "not a JSON object"]),
-    ("x.jsonl", '{"src": "caf\u00e9", "tgt": "b"}\n'.encode("latin1"), ["not UTF-8", "0xe9 at position 12", "iconv"]),
+    (
+        "x.jsonl",
+        '{"src": "caf\u00e9", "tgt": "b"}\n'.encode("latin1"),
+        ["not UTF-8", "0xe9 at position 12", "iconv"],
+    ),
     ("x.csv", "src,tgt\ncaf\u00e9,b\n".encode("latin1"), ["not UTF-8", "0xe9 at position 11", "iconv"]),
     ("x.jsonl", '{"src": "a", "tgt": "b"}\n'.encode("utf-16"), ["not UTF-8"]),
     ("x.csv", b"src,tgt\nWell, I go,Well I go\n", ["line 2", "not CSV", "2 cells", "must stand in quotes"]),
@@ -88,7 +96,9 @@ def test_a_folder_without_training_rows_says_what_it_found(tmp_path):
 
 
 def test_too_few_rows_are_counted_and_the_settings_named(tmp_path):
-    path = factories.write_jsonl(tmp_path / "x.jsonl", [*factories.coedit_rows(5), ROW | {"task": "gec", "tgt": ""}])
+    path = factories.write_jsonl(
+        tmp_path / "x.jsonl", [*factories.coedit_rows(5), ROW | {"task": "gec", "tgt": ""}]
+    )
     words = r"5 usable rows.*test \(3\) and dev \(2\) need 5.*data__test_rows.*'reference is empty': 1"
     with pytest.raises(ValueError, match=words):
         data.build(local(path))
@@ -126,12 +136,16 @@ def test_a_quoted_cell_may_hold_commas_quotes_and_line_ends(tmp_path):
 
 
 def test_a_hub_name_needs_a_revision():
-    with pytest.raises(ValueError, match=r"neither 'tinygec' nor a local.*pinned revision \(data__revision\)"):
+    with pytest.raises(
+        ValueError, match=r"neither 'tinygec' nor a local.*pinned revision \(data__revision\)"
+    ):
         data.build(Data(source="grammarly/coedit"))
 
 
 def test_an_unreachable_hub_is_answered_with_three_ways_out():
-    with pytest.raises(ValueError, match=r"could not be had from the hub.*Three ways out: go online.*data__source.*tiny"):
+    with pytest.raises(
+        ValueError, match=r"could not be had from the hub.*Three ways out: go online.*data__source.*tiny"
+    ):
         data.build(Data(source="nobody/nothing", revision="abc"))
 
 
@@ -152,7 +166,10 @@ def test_a_hub_set_gives_the_same_corpus_as_its_file(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("splits", "words"),
     [
-        ({"train": [{"source": "a"}]}, "split train of some/set has no column src and no tgt; its columns: source"),
+        (
+            {"train": [{"source": "a"}]},
+            "split train of some/set has no column src and no tgt; its columns: source",
+        ),
         ({"train": [ROW], "validation": [{"src": "a"}]}, "split validation of some/set has no column tgt"),
         ({"test": [ROW]}, "has no split train; it has: test"),
     ],
@@ -210,7 +227,10 @@ DROPS = [
     ([{"src": "Fix grammar: x", "tgt": "x" * 1001}], "longer than 1000 characters"),
     ([{"src": "Fix grammar: x", "tgt": "\ud83d"}], "not valid Unicode"),
     ([{**ROW, "_id": "1"}, {"_id": 1, "src": "Fix grammar: b", "tgt": "c"}], "id occurred before"),
-    ([{**ROW, "_id": "1"}, {**ROW, "_id": "2", "src": "Grammar improvements:  She\tgo. "}], "pair occurred before"),
+    (
+        [{**ROW, "_id": "1"}, {**ROW, "_id": "2", "src": "Grammar improvements:  She\tgo. "}],
+        "pair occurred before",
+    ),
 ]
 
 
@@ -228,14 +248,20 @@ def test_a_row_of_exactly_the_longest_length_is_kept():
 
 def test_a_100_000_character_line_is_counted_and_the_rest_is_used(tmp_path):
     rows = [*factories.coedit_rows(10), {"_id": "long", "task": "gec", "src": "x" * 100_000, "tgt": "x"}]
-    for path in (factories.write_jsonl(tmp_path / "x.jsonl", rows), factories.write_csv(tmp_path / "x.csv", rows)):
+    for path in (
+        factories.write_jsonl(tmp_path / "x.jsonl", rows),
+        factories.write_csv(tmp_path / "x.csv", rows),
+    ):
         corpus = data.build(local(path))
         assert corpus.dropped == {"longer than 1000 characters": 1}
         assert len(corpus.train) == 5
 
 
 def test_other_tasks_are_filtered_and_counted():
-    rows = [row | {"task": task} for row, task in zip(factories.coedit_rows(6), ["gec", "neutralize", "gec", "x", None, ""])]
+    rows = [
+        row | {"task": task}
+        for row, task in zip(factories.coedit_rows(6), ["gec", "neutralize", "gec", "x", None, ""])
+    ]
     examples, dropped = cleaned(rows)
     assert [example.id for example in examples] == ["0", "2"]
     assert dropped == {"task is not gec": 4}
@@ -243,7 +269,9 @@ def test_other_tasks_are_filtered_and_counted():
 
 @pytest.mark.parametrize("absent", [{}, {"_id": None}, {"_id": ""}])
 def test_rows_without_an_id_get_their_number(absent):
-    rows = [{"task": "gec", "src": row["src"], "tgt": row["tgt"]} | absent for row in factories.coedit_rows(3)]
+    rows = [
+        {"task": "gec", "src": row["src"], "tgt": row["tgt"]} | absent for row in factories.coedit_rows(3)
+    ]
     examples, dropped = cleaned(rows)
     assert ([example.id for example in examples], dropped) == (["0", "1", "2"], {})
 

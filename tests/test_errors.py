@@ -215,11 +215,12 @@ def test_tense_is_changed_only_where_the_sentence_still_shows_it():
 
 
 def test_an_error_may_not_touch_what_shows_that_another_is_one():
-    number = Change(2, 3, (("book", False),), needs=(1,))
-    assert clashes(number, Change(1, 2, ()))  # the numeral that asks for the plural
-    assert clashes(Change(1, 2, ()), number)
-    assert clashes(number, Change(3, 4, ()))  # next to it
-    assert not clashes(number, Change(4, 5, ()))
+    number = Change(3, 4, (("book", False),), needs=(1,))  # two red book
+    numeral, adjective, later = Change(1, 2, ()), Change(2, 3, ()), Change(5, 6, ())
+    assert clashes(number, numeral)
+    assert clashes(numeral, number)
+    assert clashes(number, adjective)  # for another reason: they touch
+    assert not clashes(number, later)
 
 
 def test_a_change_that_would_ask_for_another_article_is_noticed():

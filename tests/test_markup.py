@@ -7,7 +7,24 @@ import pytest
 from gecalign import markup
 from gecalign.markup import difference
 
-WORDS = ["She", "go", "goes", "don't", "well-known", "3.5", ",", ".", "!", "(", "’s", "é", "東京", "🙂", "<b>", "&"]
+WORDS = [
+    "She",
+    "go",
+    "goes",
+    "don't",
+    "well-known",
+    "3.5",
+    ",",
+    ".",
+    "!",
+    "(",
+    "’s",
+    "é",
+    "東京",
+    "🙂",
+    "<b>",
+    "&",
+]
 PAIRS = [
     ("She go home.", "She goes home."),
     ("", "She goes."),
@@ -21,7 +38,10 @@ PAIRS = [
 
 
 def sentence(rng: random.Random) -> str:
-    return "".join(word + rng.choice(["", " ", " ", "  ", "\u00a0", "\t"]) for word in rng.choices(WORDS, k=rng.randint(0, 12)))
+    return "".join(
+        word + rng.choice(["", " ", " ", "  ", "\u00a0", "\t"])
+        for word in rng.choices(WORDS, k=rng.randint(0, 12))
+    )
 
 
 def random_pairs() -> list[tuple[str, str]]:
@@ -53,7 +73,15 @@ def test_words_are_replaced_whole():
     assert difference("She don't go.", "She doesn't go.")[1:3] == [("removed", "don't"), ("added", "doesn't")]
 
 
-ATTACKS = ["<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "</ins></del>", "&lt;b&gt;", "<!--", "{}", "{0}"]
+ATTACKS = [
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "</ins></del>",
+    "&lt;b&gt;",
+    "<!--",
+    "{}",
+    "{0}",
+]
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
@@ -63,7 +91,10 @@ def test_html_in_the_texts_stays_text(attack, where):
     hypothesis = attack if where != "source" else "a"
     shown = markup.to_html(source, hypothesis)
     assert set(re.findall(r"<[^>]*>?", shown)) <= {"<ins>", "</ins>", "<del>", "</del>"}
-    assert html.unescape(re.sub(r"<ins>.*?</ins>", "", shown).replace("<del>", "").replace("</del>", "")) == source
+    assert (
+        html.unescape(re.sub(r"<ins>.*?</ins>", "", shown).replace("<del>", "").replace("</del>", ""))
+        == source
+    )
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
@@ -93,9 +124,13 @@ def test_nothing_from_the_texts_can_drive_the_terminal(control, colour, where):
     assert ours.isprintable(), repr(ours)
 
 
-@pytest.mark.parametrize(("source", "hypothesis"), [("a {} b", "a {0} b"), ("[-x-]", "{+x+}"), ("{p.kind}", "{{}}")])
+@pytest.mark.parametrize(
+    ("source", "hypothesis"), [("a {} b", "a {0} b"), ("[-x-]", "{+x+}"), ("{p.kind}", "{{}}")]
+)
 def test_braces_in_the_texts_are_literal(source, hypothesis):
-    assert source in re.sub(r"\{\+.*?\+\}(?!\+)", "", markup.to_terminal(source, "", colour=False)).replace("[-", "", 1)
+    assert source in re.sub(r"\{\+.*?\+\}(?!\+)", "", markup.to_terminal(source, "", colour=False)).replace(
+        "[-", "", 1
+    )
     assert hypothesis in markup.to_terminal("", hypothesis, colour=False)
 
 

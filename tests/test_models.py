@@ -76,11 +76,16 @@ def cut_short(folder: Path) -> None:
 
 
 def leave_a_git_lfs_pointer(folder: Path) -> None:
-    (folder / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
+    (folder / "model.safetensors").write_text(
+        "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"
+    )
 
 
 DAMAGES = [
-    (lambda f: [path.unlink() for path in f.glob("tokenizer*")], ["no tokenizer.json", "tokenizer.save_pretrained"]),
+    (
+        lambda f: [path.unlink() for path in f.glob("tokenizer*")],
+        ["no tokenizer.json", "tokenizer.save_pretrained"],
+    ),
     (lambda f: (f / "tokenizer.json").unlink(), ["could not be loaded", "damaged"]),
     (lambda f: (f / "model.safetensors").unlink(), ["no *.safetensors", "model.save_pretrained"]),
     (only_pickled_weights, ["no *.safetensors"]),

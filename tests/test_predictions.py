@@ -47,7 +47,9 @@ def test_one_file_may_hold_everything(tmp_path, suffix):
 @pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".txt"])
 def test_three_files_of_any_kind_give_the_same_texts(tmp_path, suffix):
     expected = read_parallel(file(tmp_path / "all.jsonl", ROWS), None, [])
-    one = lambda column: file(tmp_path / f"{column}{suffix}", ROWS, ("id", column) if suffix != ".txt" else (column,))  # noqa: E731
+    one = lambda column: file(
+        tmp_path / f"{column}{suffix}", ROWS, ("id", column) if suffix != ".txt" else (column,)
+    )  # noqa: E731
     assert read_parallel(one("hypothesis"), one("source"), [one("reference")]) == expected
 
 
@@ -59,7 +61,10 @@ def test_several_references_stay_with_their_sentence(tmp_path):
 
 
 def test_our_own_predictions_are_read_back_with_what_was_cut_off(tmp_path):
-    predictions = [Prediction("1", "a", "b", "c" + "".join(SEPARATORS), 3, True), Prediction("2", "d", "e", "")]
+    predictions = [
+        Prediction("1", "a", "b", "c" + "".join(SEPARATORS), 3, True),
+        Prediction("2", "d", "e", ""),
+    ]
     write(predictions, tmp_path / "p.jsonl")
     assert read(tmp_path / "p.jsonl") == tuple(predictions)
     texts = read_parallel(tmp_path / "p.jsonl", None, [])
@@ -79,7 +84,11 @@ def test_unusual_separators_inside_a_sentence_do_not_end_it(tmp_path, suffix, se
 def test_windows_line_ends_and_a_byte_order_mark_do_not_matter(tmp_path):
     hypotheses = tmp_path / "h.txt"
     hypotheses.write_bytes(b"\xef\xbb\xbfShe goes.\r\n\r\nIt is.\r\n")
-    texts = read_parallel(hypotheses, file(tmp_path / "s.txt", ROWS, ("source",)), [file(tmp_path / "r.txt", ROWS, ("reference",))])
+    texts = read_parallel(
+        hypotheses,
+        file(tmp_path / "s.txt", ROWS, ("source",)),
+        [file(tmp_path / "r.txt", ROWS, ("reference",))],
+    )
     assert texts.hypotheses == ["She goes.", "", "It is."]
 
 
@@ -87,26 +96,39 @@ def test_windows_line_ends_and_a_byte_order_mark_do_not_matter(tmp_path):
 def test_the_last_line_may_end_without_a_line_end(tmp_path, end):
     hypotheses = tmp_path / "h.txt"
     hypotheses.write_text(f"a\nb\nc{end}")
-    texts = read_parallel(hypotheses, file(tmp_path / "s.txt", ROWS, ("source",)), [file(tmp_path / "r.txt", ROWS, ("reference",))])
+    texts = read_parallel(
+        hypotheses,
+        file(tmp_path / "s.txt", ROWS, ("source",)),
+        [file(tmp_path / "r.txt", ROWS, ("reference",))],
+    )
     assert texts.hypotheses == ["a", "b", "c"]
 
 
 def test_an_empty_last_output_is_an_empty_last_line(tmp_path):
     hypotheses = tmp_path / "h.txt"
     hypotheses.write_text("a\nb\n\n")
-    texts = read_parallel(hypotheses, file(tmp_path / "s.txt", ROWS, ("source",)), [file(tmp_path / "r.txt", ROWS, ("reference",))])
+    texts = read_parallel(
+        hypotheses,
+        file(tmp_path / "s.txt", ROWS, ("source",)),
+        [file(tmp_path / "r.txt", ROWS, ("reference",))],
+    )
     assert texts.hypotheses == ["a", "b", ""]
 
 
 def test_counts_that_differ_name_both_files_and_counts(tmp_path):
-    message = refused(file(tmp_path / "h.txt", ROWS[:2], ("source",)), file(tmp_path / "s.txt", ROWS, ("source",)), [])
+    message = refused(
+        file(tmp_path / "h.txt", ROWS[:2], ("source",)), file(tmp_path / "s.txt", ROWS, ("source",)), []
+    )
     assert "h.txt has 2 sentences" in message
     assert "s.txt has 3" in message
     assert "empty output is still an empty line" in message
 
 
 def test_counts_of_the_second_reference_file_are_checked_too(tmp_path):
-    references = [file(tmp_path / "r1.txt", ROWS, ("reference",)), file(tmp_path / "r2.txt", ROWS[:2], ("reference",))]
+    references = [
+        file(tmp_path / "r1.txt", ROWS, ("reference",)),
+        file(tmp_path / "r2.txt", ROWS[:2], ("reference",)),
+    ]
     assert "r2.txt has 2" in refused(file(tmp_path / "all.jsonl", ROWS), None, references)
 
 
@@ -130,7 +152,9 @@ def test_an_empty_source_or_reference_is_refused_with_its_row(tmp_path, column, 
     assert f"row 2 of {tmp_path / 'all.jsonl'} has an empty {column}" in message
 
 
-@pytest.mark.parametrize(("missing", "hint"), [("source", "--sources FILE"), ("reference", "--references FILE")])
+@pytest.mark.parametrize(
+    ("missing", "hint"), [("source", "--sources FILE"), ("reference", "--references FILE")]
+)
 def test_a_missing_column_is_answered_with_the_option_that_gives_it(tmp_path, missing, hint):
     columns = tuple(name for name in ROWS[0] if name != missing)
     message = refused(file(tmp_path / "all.jsonl", ROWS, columns), None, [])

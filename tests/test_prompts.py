@@ -23,7 +23,9 @@ def test_the_prompts_of_all_profiles_are_valid():
         prompts.validate(profile.prompt)
 
 
-@pytest.mark.parametrize("source", ["{}", "{0}", "{source}", "{prompt.__class__}", "%s %(x)s", "\\1", "$source", "{{x}}"])
+@pytest.mark.parametrize(
+    "source", ["{}", "{0}", "{source}", "{prompt.__class__}", "%s %(x)s", "\\1", "$source", "{{x}}"]
+)
 def test_whatever_stands_in_the_source_comes_through_literally(source):
     assert prompts.render(PROMPT, source) == f"Fix: {source}\nCorrected:"
 

@@ -59,11 +59,15 @@ def whole(base, tmp_path_factory) -> tuple[Path, dict]:
 def prepared(base: Path, folder: Path, settings: SFT, rows=ROWS):
     model, tokenizer = models.load(base)
     texts = train.demonstrations(rows, PROMPT)
-    return train.sft_trainer(model, tokenizer, texts, train.references(DEV, PROMPT), settings, 0, folder), tokenizer
+    return train.sft_trainer(
+        model, tokenizer, texts, train.references(DEV, PROMPT), settings, 0, folder
+    ), tokenizer
 
 
 @pytest.mark.parametrize("completion_only", [True, False])
-def test_labels_cover_exactly_the_completion_and_eos_or_everything_where_that_is_asked_for(base, tmp_path, completion_only):
+def test_labels_cover_exactly_the_completion_and_eos_or_everything_where_that_is_asked_for(
+    base, tmp_path, completion_only
+):
     settings = SFT(steps=1, batch_size=4, completion_only_loss=completion_only)
     trainer, tokenizer = prepared(base, tmp_path, settings)
     batch = trainer.data_collator([trainer.train_dataset[i] for i in range(8)])
@@ -139,7 +143,9 @@ def test_rows_are_kept_up_to_the_longest_length_with_eos(base):
     rows = train.demonstrations(ROWS, PROMPT)
     lengths = [len(tokenizer(row["prompt"] + row["completion"])["input_ids"]) + 1 for row in rows]
     limit = sorted(lengths)[len(lengths) // 2]
-    assert train.fitting(rows, tokenizer, limit) == [row for row, n in zip(rows, lengths, strict=True) if n <= limit]
+    assert train.fitting(rows, tokenizer, limit) == [
+        row for row, n in zip(rows, lengths, strict=True) if n <= limit
+    ]
 
 
 def test_rows_that_are_too_long_are_dropped_and_counted(base, tmp_path):
@@ -159,7 +165,12 @@ def test_where_no_row_fits_the_setting_is_named(base, tmp_path):
 @pytest.mark.parametrize("completion_only", [True, False])
 def test_every_parameter_moves_within_two_updates_and_the_loss_is_finite(base, tmp_path, completion_only):
     settings = SFT(
-        steps=2, batch_size=8, learning_rate=1e-2, warmup_steps=0, evaluations=1, completion_only_loss=completion_only
+        steps=2,
+        batch_size=8,
+        learning_rate=1e-2,
+        warmup_steps=0,
+        evaluations=1,
+        completion_only_loss=completion_only,
     )
     sft(base, tmp_path, settings)
     before, after = load_file(base / "model.safetensors"), weights(tmp_path)
@@ -222,7 +233,9 @@ def test_the_chosen_step_has_the_highest_dev_bleu_in_the_log_and_the_model_repro
     assert facts["chosen_step"] == log["eval_bleu"].idxmax()
     assert facts["dev_bleu"] == log["eval_bleu"].max() > 0
     assert facts["lowest_loss_step"] == log["eval_loss"].idxmin()
-    outputs = decode(*models.load(folder / "model"), [prompts.render(PROMPT, e.source) for e in DEV], DECODING)
+    outputs = decode(
+        *models.load(folder / "model"), [prompts.render(PROMPT, e.source) for e in DEV], DECODING
+    )
     hypotheses = [prompts.hypothesis(output.text) for (output,) in outputs]
     assert metrics.bleu.corpus(hypotheses, [e.reference for e in DEV]).value == facts["dev_bleu"]
 
@@ -307,7 +320,9 @@ def expect_the_whole(base: Path, folder: Path, whole: tuple[Path, dict]) -> None
 
 # after the last update of an epoch, in the second epoch, in the third, after the last update of all
 @pytest.mark.parametrize("step", [4, 7, 11, 12])
-def test_training_that_is_cut_off_goes_on_to_the_same_weights_and_log(base, whole, tmp_path, monkeypatch, step):
+def test_training_that_is_cut_off_goes_on_to_the_same_weights_and_log(
+    base, whole, tmp_path, monkeypatch, step
+):
     with monkeypatch.context() as patch:
         ordinary = train.EvaluateAt.on_step_end
 
@@ -320,7 +335,12 @@ def test_training_that_is_cut_off_goes_on_to_the_same_weights_and_log(base, whol
         with pytest.raises(Interrupted):
             sft(base, tmp_path)
     steps_taken = []
-    monkeypatch.setattr(train.SeedOrder, "on_step_end", lambda self, a, state, c, **k: steps_taken.append(state.global_step), raising=False)
+    monkeypatch.setattr(
+        train.SeedOrder,
+        "on_step_end",
+        lambda self, a, state, c, **k: steps_taken.append(state.global_step),
+        raising=False,
+    )
     expect_the_whole(base, tmp_path, whole)
     assert steps_taken[0] == max(s for s in (0, 1, 3, 6, 9) if s < step) + 1  # it did go on, not start again
 

@@ -2,9 +2,9 @@
 
 How many errors, and of which types, follows the development set of the BEA-2019 shared task (Bryant et
 al. 2019, https://aclanthology.org/W19-4406). Each error is one of the rules in `RULES`; `errors.toml`
-says how large a share of all errors each rule should make, and with which weight it has to be drawn for
-that. Not every sentence offers every error, so weights and shares differ: `gecalign.tinygec.calibrate`
-fits the ones to the others.
+says how large a share of all errors each rule should make, and `weights.toml` how often it has to be
+tried for that. Not every sentence offers every error, so the two differ: `gecalign.tinygec.calibrate` fits
+the weights to the shares. What rules write comes from `confusions.toml`.
 
 What differs from the real distribution, by design:
 
@@ -56,7 +56,7 @@ REAL_CLEAN_SHARE = 0.35
 # How many errors a sentence gets: none with the probability that a negative binomial has for it, else one
 # and a geometric number more. Fitted: 20,000 sentences come out at the two figures above.
 ERRORS_PER_WORD = 0.26  # before the limit below cuts off the tail
-DISPERSION = 0.62  # lower: more clean sentences, and more errors in the others
+DISPERSION = 0.59  # lower: more clean sentences, and more errors in the others
 WORDS_PER_ERROR = 2  # at least: a sentence that is all errors could not be read
 ATTEMPTS = 200  # rules drawn before giving up on a sentence that has no room for another error
 

@@ -67,7 +67,7 @@ def missing_indefinite(tokens: Sequence[Token], index: int, rng: Random) -> Chan
 def missing_definite(tokens: Sequence[Token], index: int, rng: Random) -> Change | None:
     """She went to park."""
     head = head_noun(tokens, index + 1) if tokens[index].lemma == "the" else None
-    if head is None:
+    if head is None or (index and tokens[index - 1].lemma == "that"):  # "I know that man is here."
         return None
     chosen = tokens[index + 1].lemma in ONLY_ONE or tokens[index + 1].tag == "JJS"
     singular = tokens[head].tag == "NN" and "uncountable" not in tokens[head].features
