@@ -21,6 +21,7 @@ from transformers import (
     PreTrainedTokenizerBase,
     PrinterCallback,
     ProgressCallback,
+    Trainer,
     TrainerCallback,
     TrainerState,
 )
@@ -191,6 +192,13 @@ def _measured(trainer_class: type, order: torch.Generator) -> type:
             sampler = super()._get_train_sampler(*args)
             sampler.generator = order
             return sampler
+
+        def compute_loss(self, *args: Any, **kwargs: Any) -> Any:
+            # TRL's own computes the same value in tiles, which saves memory where the vocabulary is large; on a
+            # CPU, with the tiny base, an update took 0.44 s with it and 0.26 s without
+            if models.device().type == "cpu":
+                return Trainer.compute_loss(self, *args, **kwargs)
+            return super().compute_loss(*args, **kwargs)
 
         def evaluate(self, *args, metric_key_prefix: str = "eval", **kwargs):
             result = super().evaluate(*args, metric_key_prefix=metric_key_prefix, **kwargs)

@@ -1,4 +1,4 @@
-"""Small things that tests are made of: a random model of a few thousand parameters, and corpora in CoEdIT's schema.
+"""Small things that tests are made of: a tiny random model, and corpora in CoEdIT's schema.
 
 Everything is drawn from fixed seeds, so that two tests that ask for the same get the same.
 """
@@ -63,7 +63,7 @@ def write_parquet(path: Path, rows: Sequence[dict]) -> Path:
 
 
 def save_tokenizer(folder: Path, **special: str | None):
-    """Save a byte-level BPE tokenizer of about 330 tokens, trained on `pairs`; `special` overrides its tokens."""
+    """Save a byte-level BPE tokenizer of 330 tokens; `special` overrides its special tokens."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -107,7 +107,7 @@ def base_folder(folder: Path, seed: int = 0) -> Path:
 
 
 def local_profile(base: Path, corpus: Path, **changes: object) -> Profile:
-    """Return a profile that needs neither the hub nor the shipped corpus and base: seconds to run."""
+    """Return a profile that runs in seconds and needs neither the hub nor the shipped base."""
     small: dict[str, object] = {
         "data__source": str(corpus), "data__task": "gec", "data__train_rows": None, "data__dev_rows": 8,
         "data__test_rows": 12, "model__name": str(base), "decoding__max_new_tokens": 8,

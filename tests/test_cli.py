@@ -20,7 +20,7 @@ SENTENCES = [  # source, reference, hypothesis
 
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory) -> list[str]:
-    """Return the options of a run that needs neither hub nor shipped base, with its own folder of products."""
+    """Return the options of a run that needs neither hub nor shipped base."""
     folder = tmp_path_factory.mktemp("cli")
     corpus = factories.write_jsonl(folder / "corpus.jsonl", factories.coedit_rows(60))
     base = factories.base_folder(folder / "base")
@@ -55,9 +55,10 @@ def message(capsys):
     """Return a function that calls `main`, as the console script does, and gives what it says on stderr."""
 
     def of(*arguments: object, code: int = 1) -> str:
-        with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as stop:
+        with pytest.MonkeyPatch.context() as patch:
             patch.setattr(sys, "argv", ["gecalign", *map(str, arguments)])
-            cli.main()
+            with pytest.raises(SystemExit) as stop:
+                cli.main()
         assert stop.value.code == code
         return capsys.readouterr().err
 
@@ -209,7 +210,11 @@ def test_the_debug_variable_shows_where_an_error_comes_from():
 
 
 def test_help_does_not_wait_for_heavy_imports():
-    code = "import sys; from gecalign import cli; sys.argv = ['gecalign', '--help']\ntry: cli.main()\nexcept SystemExit: print('torch' in sys.modules)"
+    code = (
+        "import sys; from gecalign import cli; sys.argv = ['gecalign', '--help']\n"
+        "try: cli.main()\n"
+        "except SystemExit: print('torch' in sys.modules)"
+    )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert "correct" in shown.stdout
     assert shown.stdout.splitlines()[-1] == "False"

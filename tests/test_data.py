@@ -258,10 +258,8 @@ def test_a_100_000_character_line_is_counted_and_the_rest_is_used(tmp_path):
 
 
 def test_other_tasks_are_filtered_and_counted():
-    rows = [
-        row | {"task": task}
-        for row, task in zip(factories.coedit_rows(6), ["gec", "neutralize", "gec", "x", None, ""])
-    ]
+    tasks = ["gec", "neutralize", "gec", "x", None, ""]
+    rows = [row | {"task": task} for row, task in zip(factories.coedit_rows(6), tasks, strict=True)]
     examples, dropped = cleaned(rows)
     assert [example.id for example in examples] == ["0", "2"]
     assert dropped == {"task is not gec": 4}
@@ -358,7 +356,7 @@ def test_unusual_separators_survive_saving(tmp_path):
 
 
 def test_an_unknown_split_is_answered_with_the_splits(tmp_path):
-    with pytest.raises(ValueError, match="unknown split 'valid'. Splits: train, dev, test, validation"):
+    with pytest.raises(ValueError, match=r"unknown split 'valid'\. Splits: train, dev, test, validation"):
         data.load_split(tmp_path, "valid")
 
 

@@ -1,4 +1,5 @@
 import html
+import itertools
 import random
 import re
 
@@ -61,7 +62,7 @@ def test_the_pieces_spell_both_texts_and_no_two_neighbours_are_of_a_kind():
         pieces = difference(source, hypothesis)
         assert "".join(piece.text for piece in pieces if piece.kind != "added") == source
         assert "".join(piece.text for piece in pieces if piece.kind != "removed") == hypothesis
-        assert all(one.kind != other.kind for one, other in zip(pieces, pieces[1:], strict=False))
+        assert all(one.kind != other.kind for one, other in itertools.pairwise(pieces))
         assert all(piece.text for piece in pieces)
 
 

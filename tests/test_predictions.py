@@ -47,9 +47,10 @@ def test_one_file_may_hold_everything(tmp_path, suffix):
 @pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".txt"])
 def test_three_files_of_any_kind_give_the_same_texts(tmp_path, suffix):
     expected = read_parallel(file(tmp_path / "all.jsonl", ROWS), None, [])
-    one = lambda column: file(
-        tmp_path / f"{column}{suffix}", ROWS, ("id", column) if suffix != ".txt" else (column,)
-    )  # noqa: E731
+
+    def one(column: str) -> Path:
+        return file(tmp_path / f"{column}{suffix}", ROWS, (column,) if suffix == ".txt" else ("id", column))
+
     assert read_parallel(one("hypothesis"), one("source"), [one("reference")]) == expected
 
 

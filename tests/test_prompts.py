@@ -14,7 +14,7 @@ def test_a_template_has_exactly_one_place_for_the_source(template):
 
 @pytest.mark.parametrize("blank", [" ", "\n", "\t", "\u00a0", "\u2003"])
 def test_a_template_that_ends_in_white_space_is_refused(blank):
-    with pytest.raises(ValueError, match="ends in white space.*Remove it"):
+    with pytest.raises(ValueError, match=r"ends in white space.*Remove it"):
         prompts.validate(Prompt(f"Fix: {{source}}\nCorrected:{blank}"))
 
 
