@@ -32,9 +32,7 @@ class Behaviour:
     clean: Flags  # the source is a reference: nothing to correct
     over_corrected: Flags  # clean, and yet changed
     truncated: Flags | None  # decoding stopped at the length limit; None where that is not known
-    length_ratio: npt.NDArray[
-        np.float64
-    ]  # words of the hypothesis over words of the reference (mean of several)
+    length_ratio: npt.NDArray[np.float64]  # words of the hypothesis over words of the reference (mean of several)
 
 
 @dataclass(frozen=True)
@@ -75,9 +73,7 @@ def behaviour(
         copied=copied,
         exact=_flags(hypothesis in references for hypothesis, references, _ in rows),
         empty=_flags(not hypothesis.strip() for hypothesis in hypotheses),
-        looped=_flags(
-            bool(repetition_loops(hypothesis) - repetition_loops(source)) for hypothesis, _, source in rows
-        ),
+        looped=_flags(bool(repetition_loops(hypothesis) - repetition_loops(source)) for hypothesis, _, source in rows),
         clean=clean,
         over_corrected=clean & ~copied,
         truncated=None if truncated is None else np.asarray(truncated, dtype=bool),

@@ -42,9 +42,7 @@ kernelspec:
   language: python
   name: python3"""
 
-TRACEBACK_LINES = (
-    12  # of a failing cell: enough to see the call that failed, few enough to read in a terminal
-)
+TRACEBACK_LINES = 12  # of a failing cell: enough to see the call that failed, few enough to read in a terminal
 
 # It has no `python -m` form, and the script beside the interpreter breaks when an environment is moved.
 _JUPYTER_BOOK = (sys.executable, "-c", "from jupyter_book.cli.main import main; main()")
@@ -117,9 +115,7 @@ def check_parameters(notebook: Path, parameters: Mapping[str, Any], name: str) -
     """
     known = sorted(papermill.inspect_notebook(str(notebook)))
     if not known:
-        raise ValueError(
-            f"chapter {name} has no cell tagged `parameters`; add one that sets PROFILE and SEED"
-        )
+        raise ValueError(f"chapter {name} has no cell tagged `parameters`; add one that sets PROFILE and SEED")
     unknown = sorted(set(parameters) - set(known))
     if unknown:
         raise ValueError(f"chapter {name} has no parameter {', '.join(unknown)}; it has: {', '.join(known)}.")
@@ -197,9 +193,7 @@ def clean(notebook: NotebookNode, root: Path) -> NotebookNode:
     does not show it.
     """
     names = {runs_folder(): "runs", root: ".", Path.home(): "~"}
-    notebook.metadata = NotebookNode(
-        {k: v for k, v in notebook.metadata.items() if k in _NOTEBOOK_METADATA_KEPT}
-    )
+    notebook.metadata = NotebookNode({k: v for k, v in notebook.metadata.items() if k in _NOTEBOOK_METADATA_KEPT})
     notebook.nbformat_minor = 4  # the last version without cell ids, which are random
     for cell in notebook.cells:
         cell.pop("id", None)
@@ -208,9 +202,7 @@ def clean(notebook: NotebookNode, root: Path) -> NotebookNode:
         if "injected-parameters" in cell.metadata.get("tags", []):
             cell.metadata.tags.append("remove-cell")
         if cell.cell_type == "code":
-            cell.outputs = [
-                clean_output(output, names) for output in cell.outputs if output.get("name") != "stderr"
-            ]
+            cell.outputs = [clean_output(output, names) for output in cell.outputs if output.get("name") != "stderr"]
     return notebook
 
 
@@ -304,9 +296,7 @@ def build_site(root: Path | None = None) -> Path:
     root = root or project_root()
     missing = [chapter.name for chapter in chapters(root) if not chapter.executed.is_file()]
     if missing:
-        raise BookError(
-            f"chapters not executed yet: {', '.join(missing)}; build the whole book once: `make book`"
-        )
+        raise BookError(f"chapters not executed yet: {', '.join(missing)}; build the whole book once: `make book`")
     fresh = root / "_build" / "fresh"
     shutil.rmtree(fresh, ignore_errors=True)
     strict = (

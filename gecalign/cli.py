@@ -27,7 +27,8 @@ app = typer.Typer(
 ProfileOption = Annotated[str, typer.Option("--profile", "-p", help="what to run; see `gecalign profiles`")]
 SeedOption = Annotated[int, typer.Option("--seed", "-s", help="covers data order, sampling and training")]
 SetOption = Annotated[
-    list[str] | None, typer.Option("--set", help="change a value of the profile: part.field=value; may be repeated")
+    list[str] | None,
+    typer.Option("--set", help="change a value of the profile: part.field=value; may be repeated"),
 ]
 
 
@@ -95,7 +96,9 @@ def correct(
 @app.command()
 def score(
     hypotheses: Annotated[Path, typer.Argument(help="what a system wrote: JSONL, CSV, or one sentence a line")],
-    sources: Annotated[Path | None, typer.Option(help="what was to be corrected; not needed where the file has it")] = None,
+    sources: Annotated[
+        Path | None, typer.Option(help="what was to be corrected; not needed where the file has it")
+    ] = None,
     references: Annotated[list[Path] | None, typer.Option(help="the corrections; may be repeated")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:

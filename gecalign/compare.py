@@ -187,9 +187,7 @@ def sd_from_share_changed(share_changed: float, sd_of_a_change: float = BLEU_SD_
     mean 0 and standard deviation s, all have s * sqrt(share).
     """
     if not 0 <= share_changed <= 1:
-        raise ValueError(
-            f"share_changed is {share_changed}; expected a share of the sentences between 0 and 1."
-        )
+        raise ValueError(f"share_changed is {share_changed}; expected a share of the sentences between 0 and 1.")
     return sd_of_a_change * math.sqrt(share_changed)
 
 
@@ -218,15 +216,11 @@ def sentences_needed(effect: float, sd: float, power: float = POWER, alpha: floa
     """Return how many sentences it takes to find a true difference of `effect` with this power."""
     _check_design(n=1, sd=sd)
     if not effect or not math.isfinite(effect):
-        raise ValueError(
-            f"effect is {effect}; expected a finite difference other than 0: no test set shows that one."
-        )
+        raise ValueError(f"effect is {effect}; expected a finite difference other than 0: no test set shows that one.")
     return max(1, math.ceil((_z_sum(power, alpha) * sd / effect) ** 2))
 
 
-def _paired(
-    system: npt.ArrayLike, baseline: npt.ArrayLike, score: ScoreFunction
-) -> tuple[Array, ScoreFunction]:
+def _paired(system: npt.ArrayLike, baseline: npt.ArrayLike, score: ScoreFunction) -> tuple[Array, ScoreFunction]:
     """Return the statistics side by side, (n, 2k), and the difference of scores as a score of those."""
     a, b = _rows("system", system), _rows("baseline", baseline)
     if a.shape != b.shape:
@@ -341,15 +335,11 @@ def _check_settings(resamples: int, level: float, method: str) -> None:
 
 def _check_resamples(resamples: int) -> None:
     if resamples < 1:
-        raise ValueError(
-            f"resamples is {resamples}; expected at least 1, and thousands for a stable interval."
-        )
+        raise ValueError(f"resamples is {resamples}; expected at least 1, and thousands for a stable interval.")
 
 
 def _check_design(n: int, sd: float) -> None:
     if n < 1:
         raise ValueError(f"n is {n}; expected the number of sentences, at least 1.")
     if not sd >= 0 or not math.isfinite(sd):
-        raise ValueError(
-            f"sd is {sd}; expected a standard deviation over sentences, finite and not negative."
-        )
+        raise ValueError(f"sd is {sd}; expected a standard deviation over sentences, finite and not negative.")

@@ -60,9 +60,7 @@ def word_edits(source: Sequence[str], target: Sequence[str]) -> frozenset[WordEd
     return frozenset(edits)
 
 
-def edit_statistics(
-    hypotheses: Sequence[str], references: Sequence[Sequence[str]], sources: Sequence[str]
-) -> Array:
+def edit_statistics(hypotheses: Sequence[str], references: Sequence[Sequence[str]], sources: Sequence[str]) -> Array:
     """Return the counts of true positive, false positive and false negative edits, shape (n, 3).
 
     With several references the one with the highest F0.5 counts; among equals, the one with more true
@@ -90,9 +88,7 @@ def precision_recall_f(totals: npt.ArrayLike) -> PrecisionRecallF:
     precision = _share(true_positive, true_positive + false_positive, where=false_positive > 0)
     recall = _share(true_positive, true_positive + false_negative, where=false_negative > 0)
     weighted = BETA**2 * precision + recall
-    f05 = np.divide(
-        (1 + BETA**2) * precision * recall, weighted, out=np.zeros_like(weighted), where=weighted > 0
-    )
+    f05 = np.divide((1 + BETA**2) * precision * recall, weighted, out=np.zeros_like(weighted), where=weighted > 0)
     return PrecisionRecallF(100 * precision, 100 * recall, 100 * f05)
 
 
@@ -191,9 +187,7 @@ def _known(index: int, gold: Iterable[Edit] | None) -> list[Edit]:
     return list(gold)
 
 
-def _best_counts(
-    source: Sequence[str], hypothesis: Sequence[str], references: Sequence[Sequence[str]]
-) -> tuple:
+def _best_counts(source: Sequence[str], hypothesis: Sequence[str], references: Sequence[Sequence[str]]) -> tuple:
     made = word_edits(source, hypothesis)
     counts = [_counts(made, word_edits(source, reference)) for reference in references]
     if len(counts) == 1:  # nearly always, and the choice costs more than the counting

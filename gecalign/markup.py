@@ -40,7 +40,7 @@ Piece(kind='kept', text=' home.')]
         if step.tag == "equal":
             pieces.append(Piece("kept", removed))
         else:
-            pieces += [Piece(kind, text) for kind, text in (("removed", removed), ("added", added)) if text]
+            pieces += [piece for piece in (Piece("removed", removed), Piece("added", added)) if piece.text]
     return _merged(pieces)
 
 

@@ -61,9 +61,7 @@ class Metric:
     count: Callable[[Sequence[str], Several, Sequence[str]], Array] = field(repr=False)  # -> (n, k)
     score: Callable[[npt.ArrayLike], Array] = field(repr=False)  # (..., k) -> (...), 0-100
     sentence_score: Callable[[npt.ArrayLike], Array] = field(repr=False)  # the same, with a sentence's zeros
-    signature: Callable[[int | None], str] = field(
-        repr=False
-    )  # references per sentence, None where it varies
+    signature: Callable[[int | None], str] = field(repr=False)  # references per sentence, None where it varies
     needs_sources: bool = False
 
     def statistics(
@@ -80,9 +78,7 @@ class Metric:
         """
         return self.count(*self._checked(hypotheses, references, sources))
 
-    def corpus(
-        self, hypotheses: Sequence[str], references: References, sources: Sequence[str] | None = None
-    ) -> Score:
+    def corpus(self, hypotheses: Sequence[str], references: References, sources: Sequence[str] | None = None) -> Score:
         """Return the score of all sentences together.
 
         >>> bleu.corpus(["She goes home now."], ["She goes home now."]).signature
@@ -122,9 +118,7 @@ class Evaluation:
     def row(self) -> dict[str, float | None]:
         """Return all numbers as one flat row of a table, None for those that are not defined."""
         values = {name: score.value for name, score in self.scores.items()}
-        values |= {"edit precision": self.edit_precision, "edit recall": self.edit_recall} | asdict(
-            self.rates
-        )
+        values |= {"edit precision": self.edit_precision, "edit recall": self.edit_recall} | asdict(self.rates)
         return {name: None if math.isnan(value) else value for name, value in values.items()}
 
     def signatures(self) -> dict[str, str]:
@@ -169,9 +163,7 @@ def _sacre_signature(sacre: BLEU | CHRF, nrefs: int | None) -> str:
 
 
 def _own_signature(settings: str) -> Callable[[int | None], str]:
-    return lambda nrefs: (
-        f"nrefs:{nrefs or 'var'}|case:mixed|tok:gecalign-{WORDS_VERSION}|{settings}|version:gecalign-1"
-    )
+    return lambda nrefs: f"nrefs:{nrefs or 'var'}|case:mixed|tok:gecalign-{WORDS_VERSION}|{settings}|version:gecalign-1"
 
 
 bleu = Metric(

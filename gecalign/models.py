@@ -20,7 +20,7 @@ from transformers import (
 )
 
 from gecalign.config import Model
-from gecalign.store import file_digests, digest_of
+from gecalign.store import digest_of, file_digests
 
 TINY_BASE = Path(__file__).parent / "tinygec" / "base"
 

@@ -157,14 +157,10 @@ def _ngrams(tokens: list[str], n: int) -> Counter:
 
 def _brevity_penalty(hypothesis_length: Array, reference_length: Array) -> Array:
     some = hypothesis_length > 0
-    ratio = np.divide(
-        reference_length, hypothesis_length, out=np.full_like(hypothesis_length, np.inf), where=some
-    )
+    ratio = np.divide(reference_length, hypothesis_length, out=np.full_like(hypothesis_length, np.inf), where=some)
     return np.exp(np.minimum(0.0, 1.0 - ratio))
 
 
 def _sacre_statistics(sacre: BLEU | CHRF, hypotheses: Sequence[str], references: Several) -> Array:
     # A private method, but the one that sacrebleu.significance resamples; the version is pinned.
-    return np.array(
-        sacre._extract_corpus_statistics(hypotheses, reference_streams(references)), dtype=np.float64
-    )
+    return np.array(sacre._extract_corpus_statistics(hypotheses, reference_streams(references)), dtype=np.float64)

@@ -37,15 +37,15 @@ STYLE = {
 
 
 def figure(width: float = 7.0, height: float = 3.6, columns: int = 1) -> tuple[Figure, Sequence[Axes]]:
-    """Return a figure in the book's style, and its axes side by side; sizes in inches."""
-    with plt.rc_context(STYLE):
-        made, axes = plt.subplots(1, columns, figsize=(width, height), squeeze=False)
+    """Return a figure in the book's style, which it sets for this process, and its axes; sizes in inches."""
+    plt.rcParams.update(STYLE)  # an rc_context would also undo what notebooks need to show a second figure
+    made, axes = plt.subplots(1, columns, figsize=(width, height), squeeze=False)
     return made, list(axes[0])
 
 
 def intervals(ax: Axes, rows: Mapping[str, Interval], xlabel: str, title: str) -> Axes:
     """Draw an estimate with its interval for each row, the first row on top."""
-    for position, (name, row) in enumerate(rows.items()):
+    for position, row in enumerate(rows.values()):
         y = len(rows) - 1 - position
         ax.plot([row.low, row.high], [y, y], color=BLUE, linewidth=2, solid_capstyle="butt")
         ax.plot([row.estimate], [y], "o", color=BLUE, markersize=7)
@@ -56,9 +56,7 @@ def intervals(ax: Axes, rows: Mapping[str, Interval], xlabel: str, title: str) -
     return ax
 
 
-def lines(
-    ax: Axes, table: pd.DataFrame, xlabel: str, ylabel: str, title: str, markers: str = "osD^vP"
-) -> Axes:
+def lines(ax: Axes, table: pd.DataFrame, xlabel: str, ylabel: str, title: str, markers: str = "osD^vP") -> Axes:
     """Draw a line for each column of `table` over its index, named at its right end."""
     colours = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY)
     for (name, column), colour, marker in zip(table.items(), colours, markers, strict=False):
@@ -79,7 +77,10 @@ def visible_effect(ax: Axes, table: pd.DataFrame, marks: Mapping[str, tuple[floa
     lines(ax, table, "sentences in the test set", "smallest visible difference (BLEU)", title, markers=" " * 6)
     ax.set_xscale("log")
     ax.set_yscale("log")
-    for axis, ticks in ((ax.xaxis, (100, 200, 500, 1000, 2000, 5000, 10_000)), (ax.yaxis, (0.1, 0.2, 0.5, 1, 2, 5))):
+    for axis, ticks in (
+        (ax.xaxis, (100, 200, 500, 1000, 2000, 5000, 10_000)),
+        (ax.yaxis, (0.1, 0.2, 0.5, 1, 2, 5)),
+    ):
         axis.set_major_locator(plt.FixedLocator(ticks))
         axis.set_major_formatter(plt.FuncFormatter(lambda value, _: f"{value:g}"))
         axis.set_minor_locator(plt.NullLocator())

@@ -63,7 +63,10 @@ def read_parallel(hypotheses: Path, sources: Path | None, references: Sequence[P
     reference_rows = [read_rows(path, "reference") for path in references] or [rows]
     for path, others in ((sources, source_rows), *zip(references, reference_rows, strict=False)):
         _check_aligned(hypotheses, rows, path or hypotheses, others)
-    column = [_column(found, "reference", path) for found, path in zip(reference_rows, references or [hypotheses])]
+    column = [
+        _column(found, "reference", path)
+        for found, path in zip(reference_rows, references or [hypotheses], strict=True)
+    ]
     return ParallelTexts(
         hypotheses=_column(rows, "hypothesis", hypotheses),
         sources=_column(source_rows, "source", sources or hypotheses),

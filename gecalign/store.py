@@ -33,7 +33,16 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 RECORD = "stage.json"
-VERSIONED_PACKAGES = ("gecalign", "torch", "transformers", "trl", "datasets", "accelerate", "sacrebleu", "numpy")
+VERSIONED_PACKAGES = (
+    "gecalign",
+    "torch",
+    "transformers",
+    "trl",
+    "datasets",
+    "accelerate",
+    "sacrebleu",
+    "numpy",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +64,7 @@ class Stage:
 
     @property
     def facts(self) -> Mapping[str, Any]:
+        """What the stage reported: counts, the chosen step, ..."""
         return self.record["facts"]
 
 
@@ -178,7 +188,11 @@ def _make(folder: Path, name: str, spec: Mapping[str, Any], make: Callable, anno
 def provenance() -> dict[str, Any]:
     """Return where and with what this process runs: machine, package versions, git commit."""
     return {
-        "machine": {"system": platform.platform(), "python": platform.python_version(), "cores": os.cpu_count()},
+        "machine": {
+            "system": platform.platform(),
+            "python": platform.python_version(),
+            "cores": os.cpu_count(),
+        },
         "packages": {name: _version(name) for name in VERSIONED_PACKAGES},
         "commit": _commit(),
     }

@@ -46,14 +46,17 @@ class SystemEvaluation:
 
     @property
     def sources(self) -> list[str]:
+        """What was to be corrected, a string a prediction."""
         return [p.source for p in self.predictions]
 
     @property
     def references(self) -> list[str]:
+        """The careful corrections, in the same order."""
         return [p.reference for p in self.predictions]
 
     @property
     def hypotheses(self) -> list[str]:
+        """What the system wrote, in the same order."""
         return [p.hypothesis for p in self.predictions]
 
 
@@ -73,8 +76,7 @@ class Study:
     def corpus(self) -> Stage:
         """The corpus, cut into splits; shared by all seeds."""
         spec = {"data": asdict(self.profile.data), "content": data.content_digest(self.profile.data)}
-        stage = store.obtain(self.root, "data", spec, lambda folder: data.save(data.build(self.profile.data), folder))
-        return stage
+        return store.obtain(self.root, "data", spec, lambda folder: data.save(data.build(self.profile.data), folder))
 
     def examples(self, split: str) -> tuple[Example, ...]:
         """Return the examples of a split: train, dev, test or validation."""
@@ -106,9 +108,7 @@ class Study:
         model, tokenizer = models.load(self.profile.model)
         splits = self.examples("train"), self.examples("dev")
         profile = self.profile
-        return train.sft(
-            model, tokenizer, *splits, profile.sft, profile.prompt, profile.decoding, self.seed, folder
-        )
+        return train.sft(model, tokenizer, *splits, profile.sft, profile.prompt, profile.decoding, self.seed, folder)
 
     @cached_property
     def _base_identity(self) -> str:
@@ -206,9 +206,7 @@ class Study:
         print(f"test set of {self.profile.name}: reading {count} ({system}, seed {self.seed})", file=sys.stderr)
 
 
-def _check_askable(
-    examples: Sequence[Example], split: str, decoding: config.Decoding, prompt: config.Prompt
-) -> None:
+def _check_askable(examples: Sequence[Example], split: str, decoding: config.Decoding, prompt: config.Prompt) -> None:
     prompts.validate(prompt)
     if not examples:
         raise ValueError(f"this corpus has no {split} rows. Evaluate on another split.")

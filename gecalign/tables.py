@@ -79,9 +79,7 @@ def recall_by_type(evaluation: SystemEvaluation, examples: Sequence[Example]) ->
 
 
 def _table(rows: Mapping[str, Mapping[str, str]]) -> pd.DataFrame:
-    table = pd.DataFrame.from_dict(rows, orient="index")
-    table.index.name = "system"
-    return table
+    return pd.DataFrame(list(rows.values()), index=list(rows))
 
 
 def _number(value: float | None) -> str:

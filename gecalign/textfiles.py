@@ -39,9 +39,7 @@ def _json_row(path: Path, number: int, line: str, keys: str) -> Row:
     try:
         row = json.loads(line)
     except json.JSONDecodeError as error:
-        raise ValueError(
-            f"line {number} of {path} is not JSON: {error}. Each line must be an object."
-        ) from None
+        raise ValueError(f"line {number} of {path} is not JSON: {error}. Each line must be an object.") from None
     if not isinstance(row, dict):
         raise ValueError(f"line {number} of {path} is not a JSON object with the keys {keys}.")
     return row

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -61,6 +63,8 @@ def sft(
     usable = fitting(rows, tokenizer, settings.max_length)
     trainer = sft_trainer(model, tokenizer, usable, references(dev, prompt), settings, seed, folder)
     trainer.dev_bleu = dev_bleu(dev, tokenizer, prompt, decoding)
+    minutes = settings.steps * seconds_per_update(trainer) / 60
+    print(f"[sft] about {minutes:.0f} min on this machine, plus what the evaluations take", file=sys.stderr)
     return {**_run(trainer, tokenizer, folder), "rows": len(usable), "too_long": len(rows) - len(usable)}
 
 
@@ -92,6 +96,19 @@ def sft_trainer(
     return trainer
 
 
+def seconds_per_update(trainer: Trainer) -> float:
+    """Measure what one update takes: forward and backward pass on the first rows, without changing the model."""
+    rows = [trainer.train_dataset[i] for i in range(min(trainer.args.train_batch_size, len(trainer.train_dataset)))]
+    batch = {name: column.to(trainer.model.device) for name, column in trainer.data_collator(rows).items()}
+    times = []
+    for _ in range(3):  # the first ones warm up
+        start = time.perf_counter()
+        trainer.model(**batch).loss.backward()
+        times.append(time.perf_counter() - start)
+        trainer.model.zero_grad()
+    return min(times) * trainer.args.gradient_accumulation_steps
+
+
 def demonstrations(examples: Sequence[Example], prompt: config.Prompt) -> list[dict[str, str]]:
     """Return prompt and completion of what the annotator demonstrated: exactly these two columns.
 
@@ -109,7 +126,9 @@ def _row(prompt: config.Prompt, source: str, target: str) -> dict[str, str]:
     return {"prompt": prompts.render(prompt, source), "completion": prompts.completion(target)}
 
 
-def fitting(rows: Sequence[dict[str, str]], tokenizer: PreTrainedTokenizerBase, max_length: int) -> list[dict[str, str]]:
+def fitting(
+    rows: Sequence[dict[str, str]], tokenizer: PreTrainedTokenizerBase, max_length: int
+) -> list[dict[str, str]]:
     """Return the rows whose prompt, completion and EOS fit into `max_length` tokens.
 
     Raises:
@@ -144,7 +163,8 @@ class EvaluateAt(TrainerCallback):
     def __init__(self, steps: Sequence[int]):
         self.steps = set(steps)
 
-    def on_step_end(self, args, state, control, **kwargs):
+    def on_step_end(self, args: Any, state: TrainerState, control: Any, **kwargs: Any) -> None:
+        """Called by the trainer."""
         if state.global_step in self.steps:
             # logged too: losses are averaged since the last log, and a resumed training starts a new average
             control.should_log = control.should_evaluate = control.should_save = True
@@ -169,7 +189,10 @@ class Progress(ProgressCallback):
 
 
 def dev_bleu(
-    dev: Sequence[Example], tokenizer: PreTrainedTokenizerBase, prompt: config.Prompt, decoding: config.Decoding
+    dev: Sequence[Example],
+    tokenizer: PreTrainedTokenizerBase,
+    prompt: config.Prompt,
+    decoding: config.Decoding,
 ) -> Callable[[PreTrainedModel], float]:
     """Return a function that decodes `dev` with a model and gives its corpus BLEU (0-100)."""
     asked = [prompts.render(prompt, example.source) for example in dev]
@@ -200,7 +223,7 @@ def _measured(trainer_class: type, order: torch.Generator) -> type:
                 return Trainer.compute_loss(self, *args, **kwargs)
             return super().compute_loss(*args, **kwargs)
 
-        def evaluate(self, *args, metric_key_prefix: str = "eval", **kwargs):
+        def evaluate(self, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any) -> dict[str, float]:
             result = super().evaluate(*args, metric_key_prefix=metric_key_prefix, **kwargs)
             bleu = {f"{metric_key_prefix}_bleu": self.dev_bleu(self.accelerator.unwrap_model(self.model))}
             self.log(bleu)
@@ -261,7 +284,7 @@ def _run(trainer: Any, tokenizer: PreTrainedTokenizerBase, folder: Path) -> dict
     return {
         "chosen_step": state.best_global_step,
         "dev_bleu": state.best_metric,
-        "lowest_loss_step": int(log.loc[log["eval_loss"].idxmin(), "step"]),
+        "lowest_loss_step": int(log["step"].iloc[log["eval_loss"].argmin()]),
         "parameters": sum(p.numel() for p in best.parameters()),
         "tokens": int(log["num_input_tokens_seen"].max()),
     }

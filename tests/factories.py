@@ -90,8 +90,8 @@ def save_model(folder: Path, seed: int = 0, vocabulary: int = 330) -> None:
     from transformers import LlamaConfig, LlamaForCausalLM
 
     config = LlamaConfig(
-        vocab_size=vocabulary, hidden_size=32, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=2,
-        intermediate_size=64, max_position_embeddings=256, tie_word_embeddings=True,
+        vocab_size=vocabulary, hidden_size=32, num_hidden_layers=2, num_attention_heads=2,
+        num_key_value_heads=2, intermediate_size=64, max_position_embeddings=256, tie_word_embeddings=True,
         initializer_range=0.2, bos_token_id=0, eos_token_id=0, pad_token_id=1,
     )  # fmt: skip
     with torch.random.fork_rng():

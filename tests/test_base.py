@@ -5,6 +5,7 @@ import math
 
 import pytest
 import torch
+
 from gecalign import metrics, models, prompts
 from gecalign.config import Decoding, Model, Prompt
 from gecalign.decode import decode

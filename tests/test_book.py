@@ -57,9 +57,7 @@ def dirty_notebook(root: Path) -> nbformat.NotebookNode:
     """As papermill leaves it: timings, ids, a progress bar on standard error, a widget, absolute paths."""
     outputs = [
         new_output("stream", name="stderr", text="100%|######| 8/8\n"),
-        new_output(
-            "stream", name="stdout", text=f"saved to {root}/runs/smoke; cache in {Path.home()}/.cache\n"
-        ),
+        new_output("stream", name="stdout", text=f"saved to {root}/runs/smoke; cache in {Path.home()}/.cache\n"),
         new_output(
             "display_data",
             data={
@@ -184,9 +182,7 @@ def failed(clone):
 
 def test_a_failing_chapter_leaves_no_trace_and_the_others_intact(failed):
     good, bad, before, _, said = failed
-    assert [
-        cell.outputs[0].text for cell in nbformat.read(good.executed, 4).cells if cell.get("outputs")
-    ] == ["7\n"]
+    assert [cell.outputs[0].text for cell in nbformat.read(good.executed, 4).cells if cell.get("outputs")] == ["7\n"]
     assert bad.executed.read_bytes() == before
     assert sorted(p.name for p in bad.executed.parent.iterdir()) == ["00-good.ipynb", "01-bad.ipynb"]
     assert "01-bad" in said
@@ -260,8 +256,6 @@ def test_every_chapter_stands_in_the_table_of_contents_once():
 
 def test_every_module_is_documented_on_the_page_of_the_library():
     page = (PROJECT / "book" / "api.md").read_text(encoding="utf-8")
-    modules = [
-        f"gecalign.{path.stem}" for path in PROJECT.glob("gecalign/*.py") if not path.stem.startswith("_")
-    ]
+    modules = [f"gecalign.{path.stem}" for path in PROJECT.glob("gecalign/*.py") if not path.stem.startswith("_")]
     missing = [module for module in modules if f"automodule:: {module}\n" not in page]
     assert not missing

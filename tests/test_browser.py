@@ -102,9 +102,7 @@ def scheme(request):
 @pytest.fixture(scope="module", params=WINDOWS)
 def visited(request, scheme, browser, smoke_book):
     """Every page, opened once in this colour scheme and window: what went wrong, how it looked."""
-    context = browser.new_context(
-        color_scheme=scheme, viewport={"width": WINDOWS[request.param], "height": 900}
-    )
+    context = browser.new_context(color_scheme=scheme, viewport={"width": WINDOWS[request.param], "height": 900})
     context.set_default_timeout(PATIENCE)
     complaints: list[str] = []
     page = context.new_page()
@@ -157,9 +155,7 @@ def test_no_page_scrolls_sideways(visited):
 def test_every_formula_is_typeset_and_every_image_shown(visited):
     assert sum(f["formulas"] for f in visited.values()) > 0
     assert not {
-        p.name: f
-        for p, f in visited.items()
-        if f["formulas"] != f["typeset"] or f["mathErrors"] or f["images"]
+        p.name: f for p, f in visited.items() if f["formulas"] != f["typeset"] or f["mathErrors"] or f["images"]
     }
 
 

@@ -1,4 +1,5 @@
 import pytest
+
 from gecalign.claims import claim
 
 

@@ -26,9 +26,9 @@ def settings(tmp_path_factory) -> list[str]:
     base = factories.base_folder(folder / "base")
     small = factories.local_profile(base, corpus)
     values = {
-        "data.source": corpus, "data.task": "gec", "data.train_rows": "null", "data.dev_rows": 8, "data.test_rows": 12,
-        "model.name": base, "decoding.max_new_tokens": 8, "sft.steps": small.sft.steps, "sft.batch_size": 8,
-        "sft.evaluations": 2, "sft.learning_rate": 0.01,
+        "data.source": corpus, "data.task": "gec", "data.train_rows": "null", "data.dev_rows": 8,
+        "data.test_rows": 12, "model.name": base, "decoding.max_new_tokens": 8,
+        "sft.steps": small.sft.steps, "sft.batch_size": 8, "sft.evaluations": 2, "sft.learning_rate": 0.01,
     }  # fmt: skip
     return ["--profile", "smoke", *(f"--set={address}={value}" for address, value in values.items())]
 
@@ -43,9 +43,7 @@ def runs(tmp_path_factory) -> Path:
 
 def call(*arguments: object, **options) -> str:
     """Call the command line in this process; what it raises comes out."""
-    result = CliRunner().invoke(
-        cli.app, [str(argument) for argument in arguments], catch_exceptions=False, **options
-    )
+    result = CliRunner().invoke(cli.app, [str(argument) for argument in arguments], catch_exceptions=False, **options)
     assert result.exit_code == 0, result.output
     return result.stdout
 

@@ -61,9 +61,7 @@ def test_interval_of_a_mean_is_the_normal_one(method):
     values = np.random.default_rng(1).normal(0, 1, size=1000)
     found = compare.interval(with_ones(values), mean, level=0.9, method=method)
     half = 1.6449 * values.std() / math.sqrt(1000)
-    assert (found.low, found.high) == pytest.approx(
-        (values.mean() - half, values.mean() + half), abs=0.06 * half
-    )
+    assert (found.low, found.high) == pytest.approx((values.mean() - half, values.mean() + half), abs=0.06 * half)
     assert (found.estimate, found.n, found.level) == (pytest.approx(values.mean()), 1000, 0.9)
 
 
@@ -71,9 +69,7 @@ def test_interval_of_a_mean_is_the_normal_one(method):
 def test_interval_is_that_of_scipy_on_the_values_themselves(method, scipys):
     values = np.random.default_rng(2).exponential(size=40)  # skewed: the two methods differ
     found = compare.interval(with_ones(values), mean, method=method)
-    expected = stats.bootstrap(
-        (values,), np.mean, n_resamples=20_000, method=scipys, rng=5
-    ).confidence_interval
+    expected = stats.bootstrap((values,), np.mean, n_resamples=20_000, method=scipys, rng=5).confidence_interval
     width = expected.high - expected.low
     assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=0.04 * width)
 
@@ -90,17 +86,14 @@ def test_bleu_interval_is_sacrebleus(two_systems):
     found = compare.interval(rows, metrics.bleu.score)
     _, scores = _bootstrap_resample(rows.astype(int).tolist(), BLEU(), n_samples=2000)
     centre, half_width = estimate_ci([score.score for score in scores])
-    assert (found.high - found.low) / 2 == pytest.approx(
-        half_width, rel=0.08
-    )  # 2,000 resamples know it to 3 %
+    assert (found.high - found.low) / 2 == pytest.approx(half_width, rel=0.08)  # 2,000 resamples know it to 3 %
     assert (found.high + found.low) / 2 == pytest.approx(centre, abs=0.1 * half_width)
 
 
 def test_interval_covers_the_truth_as_often_as_it_says():
     rng = np.random.default_rng(7)
     intervals = [
-        compare.interval(with_ones(rng.normal(5, 1, size=50)), mean, resamples=500, seed=i)
-        for i in range(400)
+        compare.interval(with_ones(rng.normal(5, 1, size=50)), mean, resamples=500, seed=i) for i in range(400)
     ]
     covered = np.mean([found.low <= 5 <= found.high for found in intervals])
     # At n = 50 the percentile interval of a mean is a little short: z * sqrt(49/50) against t covers 0.94.
@@ -155,9 +148,7 @@ def test_swapping_the_systems_turns_the_sign_alone(two_systems):
     one = compare.paired_difference(better, worse, metrics.bleu.score, resamples=500)
     other = compare.paired_difference(worse, better, metrics.bleu.score, resamples=500)
     assert other.estimate == -one.estimate
-    assert (other.interval.low, other.interval.high) == pytest.approx(
-        (-one.interval.high, -one.interval.low), rel=0.02
-    )
+    assert (other.interval.low, other.interval.high) == pytest.approx((-one.interval.high, -one.interval.low), rel=0.02)
     assert other.p_value == one.p_value
 
 
@@ -176,16 +167,13 @@ def test_randomization_p_is_that_of_scipy():
     expected = stats.permutation_test(
         (a, b), lambda x, y: np.mean(x - y), permutation_type="samples", rng=0, n_resamples=4000
     )
-    assert compare.randomization_p(with_ones(a), with_ones(b), mean) == pytest.approx(
-        expected.pvalue, abs=0.03
-    )
+    assert compare.randomization_p(with_ones(a), with_ones(b), mean) == pytest.approx(expected.pvalue, abs=0.03)
 
 
 def test_p_is_uniform_where_nothing_differs():
     rng = np.random.default_rng(5)
     p = [
-        compare.randomization_p(*(with_ones(rng.normal(size=30)) for _ in "ab"), mean, 200, seed)
-        for seed in range(300)
+        compare.randomization_p(*(with_ones(rng.normal(size=30)) for _ in "ab"), mean, 200, seed) for seed in range(300)
     ]
     # 5 % of 300 is 15, standard deviation 3.8
     assert 4 <= np.sum(np.array(p) <= 0.05) <= 27
@@ -207,9 +195,7 @@ def test_pairing_sees_what_two_intervals_do_not():
 
 def test_influences_of_a_mean_are_its_deviations():
     values = np.random.default_rng(0).normal(size=30)
-    np.testing.assert_allclose(
-        compare.influences(with_ones(values), mean), values - values.mean(), atol=1e-12
-    )
+    np.testing.assert_allclose(compare.influences(with_ones(values), mean), values - values.mean(), atol=1e-12)
 
 
 @pytest.mark.parametrize("metric", metrics.METRICS, ids=lambda m: m.name)
@@ -253,9 +239,7 @@ def test_sd_follows_the_root_of_the_share_changed():
 def test_predicted_power_is_the_share_of_significant_tests():
     rng, n, sd, effect = np.random.default_rng(6), 80, 1.0, 0.3
     zeros = with_ones(np.zeros(n))
-    p = [
-        compare.randomization_p(with_ones(rng.normal(effect, sd, n)), zeros, mean, 300, i) for i in range(300)
-    ]
+    p = [compare.randomization_p(with_ones(rng.normal(effect, sd, n)), zeros, mean, 300, i) for i in range(300)]
     # predicted 0.77; 300 tests know it to 0.024, three of those
     assert np.mean(np.array(p) <= 0.05) == pytest.approx(compare.power(effect, n, sd), abs=0.075)
 

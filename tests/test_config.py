@@ -24,11 +24,7 @@ TORCH_FREE = (
 def modules_after(statement: str) -> set[str]:
     """Return the names of the top-level modules that are loaded after `statement` in a fresh interpreter."""
     code = f"{statement}\nimport sys\nprint(*{{name.partition('.')[0] for name in sys.modules}})"
-    return set(
-        subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, check=True
-        ).stdout.split()
-    )
+    return set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split())
 
 
 def test_variant_changes_the_named_values_and_nothing_else():
@@ -73,9 +69,7 @@ def test_variant_refuses_what_a_profile_does_not_have_and_names_what_it_has(chan
     assert all(word in str(error.value) for word in words), error.value
 
 
-@pytest.mark.parametrize(
-    "changes", [{"sft__learning_rate": 1}, {"data__train_rows": None}, {"data__revision": "abc"}]
-)
+@pytest.mark.parametrize("changes", [{"sft__learning_rate": 1}, {"data__train_rows": None}, {"data__revision": "abc"}])
 def test_variant_takes_an_int_for_a_float_and_none_where_none_is_meant(changes):
     ((address, value),) = changes.items()
     part, field = address.split("__")
@@ -83,9 +77,7 @@ def test_variant_takes_an_int_for_a_float_and_none_where_none_is_meant(changes):
 
 
 def test_unknown_profile_is_answered_with_the_nearest_name_and_the_list():
-    with pytest.raises(
-        ValueError, match=r"unknown profile 'tinny'.*Did you mean 'tiny'.*smoke, tiny, smollm-135m"
-    ):
+    with pytest.raises(ValueError, match=r"unknown profile 'tinny'.*Did you mean 'tiny'.*smoke, tiny, smollm-135m"):
         profile("tinny")
 
 

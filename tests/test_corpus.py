@@ -86,9 +86,7 @@ def test_how_much_is_missed_changes_nothing_but_demonstrations(splits):
 def test_hasty_demonstrations_leave_errors(splits):
     wrong = [e for e in splits["train"].examples if e.edits]
     left = sum(example.demonstration != example.reference for example in wrong)
-    assert (
-        0.5 < left / len(wrong) < 1
-    )  # every error is missed with probability 0.5, and most rows have several
+    assert 0.5 < left / len(wrong) < 1  # every error is missed with probability 0.5, and most rows have several
 
 
 def test_excluded_sentences_are_rejected_and_counted():

@@ -96,9 +96,7 @@ def test_a_folder_without_training_rows_says_what_it_found(tmp_path):
 
 
 def test_too_few_rows_are_counted_and_the_settings_named(tmp_path):
-    path = factories.write_jsonl(
-        tmp_path / "x.jsonl", [*factories.coedit_rows(5), ROW | {"task": "gec", "tgt": ""}]
-    )
+    path = factories.write_jsonl(tmp_path / "x.jsonl", [*factories.coedit_rows(5), ROW | {"task": "gec", "tgt": ""}])
     words = r"5 usable rows.*test \(3\) and dev \(2\) need 5.*data__test_rows.*'reference is empty': 1"
     with pytest.raises(ValueError, match=words):
         data.build(local(path))
@@ -136,9 +134,7 @@ def test_a_quoted_cell_may_hold_commas_quotes_and_line_ends(tmp_path):
 
 
 def test_a_hub_name_needs_a_revision():
-    with pytest.raises(
-        ValueError, match=r"neither 'tinygec' nor a local.*pinned revision \(data__revision\)"
-    ):
+    with pytest.raises(ValueError, match=r"neither 'tinygec' nor a local.*pinned revision \(data__revision\)"):
         data.build(Data(source="grammarly/coedit"))
 
 
@@ -267,9 +263,7 @@ def test_other_tasks_are_filtered_and_counted():
 
 @pytest.mark.parametrize("absent", [{}, {"_id": None}, {"_id": ""}])
 def test_rows_without_an_id_get_their_number(absent):
-    rows = [
-        {"task": "gec", "src": row["src"], "tgt": row["tgt"]} | absent for row in factories.coedit_rows(3)
-    ]
+    rows = [{"task": "gec", "src": row["src"], "tgt": row["tgt"]} | absent for row in factories.coedit_rows(3)]
     examples, dropped = cleaned(rows)
     assert ([example.id for example in examples], dropped) == (["0", "1", "2"], {})
 

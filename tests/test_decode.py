@@ -22,8 +22,7 @@ def prompts(count: int) -> list[str]:
     """Return prompts of very different lengths, in no order."""
     rng = random.Random(1)
     return [
-        f"Fix: {' '.join(rng.choices(['she', 'go', 'home', 'now'], k=rng.randint(1, 30)))}\n->"
-        for _ in range(count)
+        f"Fix: {' '.join(rng.choices(['she', 'go', 'home', 'now'], k=rng.randint(1, 30)))}\n->" for _ in range(count)
     ]
 
 
@@ -109,9 +108,7 @@ def stops_after(loaded):
     ("count", "tokens", "truncated"),
     [(0, 1, False), (3, 4, False), (4, 5, False), (5, 5, True), (9, 5, True)],
 )
-def test_truncated_says_exactly_that_no_eos_came_within_the_limit(
-    loaded, stops_after, count, tokens, truncated
-):
+def test_truncated_says_exactly_that_no_eos_came_within_the_limit(loaded, stops_after, count, tokens, truncated):
     tokenizer = loaded[1]
     prompt = "Fix: she go"
     model = stops_after(len(tokenizer(prompt)["input_ids"]), count)
@@ -129,9 +126,7 @@ def test_a_prompt_fits_exactly_or_is_refused_with_what_to_do(loaded, room):
     if room:
         assert len(decode(model, tokenizer, [prompt], config)) == 1
         return
-    with pytest.raises(
-        ValueError, match=rf"longest prompt has {length} tokens.*context of 256.*one sentence a line"
-    ):
+    with pytest.raises(ValueError, match=rf"longest prompt has {length} tokens.*context of 256.*one sentence a line"):
         decode(model, tokenizer, ["short", prompt], config)
 
 

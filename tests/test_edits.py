@@ -14,9 +14,7 @@ def test_no_edits_leave_the_source_as_it_is():
 
 
 def test_an_insertion_may_touch_the_edit_after_it():
-    assert (
-        apply_edits("see dog", [Edit(3, 3, " the", "DET"), Edit(4, 7, "dogs", "NOUN:NUM")]) == "see the dogs"
-    )
+    assert apply_edits("see dog", [Edit(3, 3, " the", "DET"), Edit(4, 7, "dogs", "NOUN:NUM")]) == "see the dogs"
 
 
 @pytest.mark.parametrize(

@@ -116,9 +116,7 @@ def test_every_type_occurs(all_edits):
 
 @pytest.mark.parametrize("operation", errors.REAL_OPERATIONS)
 def test_share_of_each_operation_is_the_real_one(all_edits, operation):
-    share = (
-        100 * sum(errors.operation(source, edit) == operation for source, edit in all_edits) / len(all_edits)
-    )
+    share = 100 * sum(errors.operation(source, edit) == operation for source, edit in all_edits) / len(all_edits)
     assert share == pytest.approx(errors.REAL_OPERATIONS[operation], abs=3.0)
 
 

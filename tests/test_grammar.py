@@ -67,12 +67,7 @@ def test_the_first_person_is_a_capital_everywhere():
 
 
 def test_a_and_an_follow_the_sound_of_the_next_word():
-    pairs = [
-        (one, two)
-        for tokens in sentences()
-        for one, two in pairwise(tokens)
-        if one.text.lower() in ("a", "an")
-    ]
+    pairs = [(one, two) for tokens in sentences() for one, two in pairwise(tokens) if one.text.lower() in ("a", "an")]
     assert all((one.text.lower() == "an") == takes_an(two.text) for one, two in pairs)
     assert {one.text.lower() for one, _ in pairs} == {"a", "an"}
 
@@ -100,12 +95,7 @@ def test_finite_verbs_agree_with_the_noun_before_them():
     for tokens in sentences():
         for place, (one, two) in enumerate(pairwise(tokens)):
             coordinated = any(token.lemma == "and" for token in tokens[max(0, place - 3) : place])
-            if (
-                "subject" in one.features
-                and one.tag in ("NN", "NNS")
-                and two.tag in ("VBZ", "VBP")
-                and not coordinated
-            ):
+            if "subject" in one.features and one.tag in ("NN", "NNS") and two.tag in ("VBZ", "VBP") and not coordinated:
                 assert (two.tag == "VBZ") == (one.tag == "NN"), detokenize(tokens)
                 checked += 1
     assert checked > 200

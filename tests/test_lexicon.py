@@ -18,9 +18,7 @@ def lemmas() -> set[str]:
 
 def patterns() -> list[str]:
     """Every pattern of the data file that is written out as it stands."""
-    listed = [
-        pattern for table in ("time", "postmodifiers") for key in lexicon()[table].values() for pattern in key
-    ]
+    listed = [pattern for table in ("time", "postmodifiers") for key in lexicon()[table].values() for pattern in key]
     return listed + [frame.complement for frame in (*frames(), *things(), *passives())]
 
 
@@ -89,9 +87,7 @@ def test_a_vowel_sound_takes_an(text):
     assert takes_an(text)
 
 
-@pytest.mark.parametrize(
-    "text", ["university", "useful", "European", "house", "yellow", "one", "unit", "big"]
-)
+@pytest.mark.parametrize("text", ["university", "useful", "European", "house", "yellow", "one", "unit", "big"])
 def test_a_consonant_sound_takes_a(text):
     assert not takes_an(text)
 

@@ -40,8 +40,7 @@ PAIRS = [
 
 def sentence(rng: random.Random) -> str:
     return "".join(
-        word + rng.choice(["", " ", " ", "  ", "\u00a0", "\t"])
-        for word in rng.choices(WORDS, k=rng.randint(0, 12))
+        word + rng.choice(["", " ", " ", "  ", "\u00a0", "\t"]) for word in rng.choices(WORDS, k=rng.randint(0, 12))
     )
 
 
@@ -92,10 +91,7 @@ def test_html_in_the_texts_stays_text(attack, where):
     hypothesis = attack if where != "source" else "a"
     shown = markup.to_html(source, hypothesis)
     assert set(re.findall(r"<[^>]*>?", shown)) <= {"<ins>", "</ins>", "<del>", "</del>"}
-    assert (
-        html.unescape(re.sub(r"<ins>.*?</ins>", "", shown).replace("<del>", "").replace("</del>", ""))
-        == source
-    )
+    assert html.unescape(re.sub(r"<ins>.*?</ins>", "", shown).replace("<del>", "").replace("</del>", "")) == source
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
@@ -125,13 +121,9 @@ def test_nothing_from_the_texts_can_drive_the_terminal(control, colour, where):
     assert ours.isprintable(), repr(ours)
 
 
-@pytest.mark.parametrize(
-    ("source", "hypothesis"), [("a {} b", "a {0} b"), ("[-x-]", "{+x+}"), ("{p.kind}", "{{}}")]
-)
+@pytest.mark.parametrize(("source", "hypothesis"), [("a {} b", "a {0} b"), ("[-x-]", "{+x+}"), ("{p.kind}", "{{}}")])
 def test_braces_in_the_texts_are_literal(source, hypothesis):
-    assert source in re.sub(r"\{\+.*?\+\}(?!\+)", "", markup.to_terminal(source, "", colour=False)).replace(
-        "[-", "", 1
-    )
+    assert source in re.sub(r"\{\+.*?\+\}(?!\+)", "", markup.to_terminal(source, "", colour=False)).replace("[-", "", 1)
     assert hypothesis in markup.to_terminal("", hypothesis, colour=False)
 
 

@@ -44,9 +44,7 @@ def altered(rng: random.Random, text: str, changes: int = 2) -> str:
     tokens = text.split()
     for _ in range(rng.randint(0, changes)):
         position = rng.randrange(len(tokens) + 1)
-        tokens[position : position + rng.randint(0, 2)] = [
-            rng.choice(LEXICON) for _ in range(rng.randint(0, 2))
-        ]
+        tokens[position : position + rng.randint(0, 2)] = [rng.choice(LEXICON) for _ in range(rng.randint(0, 2))]
     return " ".join(tokens)
 
 
@@ -66,9 +64,7 @@ def corpus(seed: int, n: int = 60) -> tuple[list[str], list[list[str]], list[str
 SACRE = [
     pytest.param(metrics.bleu, sacrebleu.BLEU(), sacrebleu.BLEU(effective_order=True), id="BLEU"),
     pytest.param(metrics.chrf, sacrebleu.CHRF(), sacrebleu.CHRF(), id="chrF"),
-    pytest.param(
-        metrics.chrf_plus_plus, sacrebleu.CHRF(word_order=2), sacrebleu.CHRF(word_order=2), id="chrF++"
-    ),
+    pytest.param(metrics.chrf_plus_plus, sacrebleu.CHRF(word_order=2), sacrebleu.CHRF(word_order=2), id="chrF++"),
 ]
 
 
@@ -103,9 +99,7 @@ def test_degenerate_corpora_score_as_in_sacrebleu(metric, sacre, _sentence, hypo
 @pytest.mark.parametrize(("metric", "_sacre", "sentence_sacre"), SACRE)
 def test_sentence_scores_are_sacrebleus_with_effective_order(metric, _sacre, sentence_sacre):
     hypotheses, references, _ = corpus(seed=11)
-    expected = [
-        sentence_sacre.sentence_score(h, r).score for h, r in zip(hypotheses, references, strict=True)
-    ]
+    expected = [sentence_sacre.sentence_score(h, r).score for h, r in zip(hypotheses, references, strict=True)]
     np.testing.assert_allclose(metric.sentence(hypotheses, references), expected, atol=1e-9)
 
 
@@ -190,19 +184,14 @@ def test_gleu_averages_the_counts_of_several_references():
 
 def test_gleu_puts_the_correction_above_the_copy_where_bleu_hardly_does():
     source, wrong, reference = "He go to school .", "He went to school .", "He goes to school ."
-    score = {
-        text: metrics.gleu.sentence([text], [reference], [source]).item()
-        for text in (source, wrong, reference)
-    }
+    score = {text: metrics.gleu.sentence([text], [reference], [source]).item() for text in (source, wrong, reference)}
     assert score[source] < score[wrong] < score[reference] == pytest.approx(100)
     bleu = {text: metrics.bleu.sentence([text], [reference]).item() for text in (source, wrong)}
     assert bleu[source] == bleu[wrong]  # to BLEU the error left alone and another wrong word are the same
 
 
 def test_gleu_of_a_sentence_without_a_match_is_zero_and_of_a_short_perfect_one_100():
-    assert metrics.gleu.sentence(
-        ["zebra", "Go !", ""], ["Run .", "Go !", "Go"], ["Ran .", "Go", "Go"]
-    ).tolist() == [
+    assert metrics.gleu.sentence(["zebra", "Go !", ""], ["Run .", "Go !", "Go"], ["Ran .", "Go", "Go"]).tolist() == [
         0,
         pytest.approx(100),
         0,
@@ -215,9 +204,7 @@ def test_gleu_of_a_sentence_without_a_match_is_zero_and_of_a_short_perfect_one_1
 def brute_force_edits(source: list[str], target: list[str]) -> set[tuple[int, int, tuple[str, ...]]]:
     """The runs of words between those that the alignment keeps, from rapidfuzz's elementary steps."""
     edits, previous = set(), (0, 0)
-    for block in Levenshtein.editops(
-        source, target
-    ).as_matching_blocks():  # the last one is empty, at the end
+    for block in Levenshtein.editops(source, target).as_matching_blocks():  # the last one is empty, at the end
         if previous != (block.a, block.b):
             edits.add((previous[0], block.a, tuple(target[previous[1] : block.b])))
         previous = (block.a + block.size, block.b + block.size)
@@ -329,9 +316,7 @@ def test_an_edit_is_corrected_when_exactly_its_replacement_stands_there(hypothes
 
 def test_only_the_whole_replacement_counts():
     tense = Edit(2, 4, "will have gone", "VERB:TENSE")
-    assert made("I will have home", "I go home", tense) == [
-        False
-    ]  # nearer to the reference, and yet not there
+    assert made("I will have home", "I go home", tense) == [False]  # nearer to the reference, and yet not there
     assert made("I will have gone home", "I go home", tense) == [True]
 
 
@@ -449,9 +434,7 @@ def test_inputs_may_be_any_iterable_of_strings():
 def test_one_reference_may_be_a_string_or_a_list_of_one(metric):
     hypotheses, references, sources = corpus(seed=8)
     first = [several[0] for several in references]
-    assert metric.corpus(hypotheses, first, sources) == metric.corpus(
-        hypotheses, [[r] for r in first], sources
-    )
+    assert metric.corpus(hypotheses, first, sources) == metric.corpus(hypotheses, [[r] for r in first], sources)
 
 
 def test_signatures_say_how_many_references_and_which_words():

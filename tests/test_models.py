@@ -76,9 +76,7 @@ def cut_short(folder: Path) -> None:
 
 
 def leave_a_git_lfs_pointer(folder: Path) -> None:
-    (folder / "model.safetensors").write_text(
-        "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"
-    )
+    (folder / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
 
 
 DAMAGES = [

@@ -19,7 +19,8 @@ LOG = pd.DataFrame(
     }
 )
 TYPES = pd.DataFrame(
-    {"errors": [10, 20], "recall": [80.0, 40.0], "low": [70.0, 30.0], "high": [90.0, 50.0]}, index=["DET", "PREP"]
+    {"errors": [10, 20], "recall": [80.0, 40.0], "low": [70.0, 30.0], "high": [90.0, 50.0]},
+    index=["DET", "PREP"],
 )
 SHARES = pd.DataFrame({"real": [19.4, 10.4], "made": [20.0, 9.0]}, index=["PUNCT", "DET"])
 

@@ -117,9 +117,7 @@ def test_an_empty_last_output_is_an_empty_last_line(tmp_path):
 
 
 def test_counts_that_differ_name_both_files_and_counts(tmp_path):
-    message = refused(
-        file(tmp_path / "h.txt", ROWS[:2], ("source",)), file(tmp_path / "s.txt", ROWS, ("source",)), []
-    )
+    message = refused(file(tmp_path / "h.txt", ROWS[:2], ("source",)), file(tmp_path / "s.txt", ROWS, ("source",)), [])
     assert "h.txt has 2 sentences" in message
     assert "s.txt has 3" in message
     assert "empty output is still an empty line" in message
@@ -153,9 +151,7 @@ def test_an_empty_source_or_reference_is_refused_with_its_row(tmp_path, column, 
     assert f"row 2 of {tmp_path / 'all.jsonl'} has an empty {column}" in message
 
 
-@pytest.mark.parametrize(
-    ("missing", "hint"), [("source", "--sources FILE"), ("reference", "--references FILE")]
-)
+@pytest.mark.parametrize(("missing", "hint"), [("source", "--sources FILE"), ("reference", "--references FILE")])
 def test_a_missing_column_is_answered_with_the_option_that_gives_it(tmp_path, missing, hint):
     columns = tuple(name for name in ROWS[0] if name != missing)
     message = refused(file(tmp_path / "all.jsonl", ROWS, columns), None, [])

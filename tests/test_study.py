@@ -41,9 +41,7 @@ def test_the_corpus_comes_from_the_named_file(study):
 
 def test_copying_scores_every_source_as_it_stands(study):
     evaluation = study.evaluation("copy", "dev")
-    assert (
-        evaluation.hypotheses == evaluation.sources == [example.source for example in study.examples("dev")]
-    )
+    assert evaluation.hypotheses == evaluation.sources == [example.source for example in study.examples("dev")]
     assert evaluation.references == [example.reference for example in study.examples("dev")]
     assert evaluation.scores.rates.copied == 1
 
@@ -116,9 +114,7 @@ def test_a_trained_system_is_not_evaluated_with_another_prompt_unless_that_is_me
 
 
 def test_an_untrained_system_may_be_asked_with_any_prompt(study):
-    assert study.evaluation("base", "dev", prompt=OTHER).stage.record["spec"]["prompt"] == prompts.digest(
-        OTHER
-    )
+    assert study.evaluation("base", "dev", prompt=OTHER).stage.record["spec"]["prompt"] == prompts.digest(OTHER)
 
 
 def test_the_prompt_that_is_asked_is_the_one_that_is_given(study, monkeypatch):
@@ -126,9 +122,7 @@ def test_the_prompt_that_is_asked_is_the_one_that_is_given(study, monkeypatch):
 
     asked = []
     ordinary = decode.decode
-    monkeypatch.setattr(
-        decode, "decode", lambda m, t, p, *a, **k: asked.extend(p) or ordinary(m, t, p, *a, **k)
-    )
+    monkeypatch.setattr(decode, "decode", lambda m, t, p, *a, **k: asked.extend(p) or ordinary(m, t, p, *a, **k))
     study.evaluation("base", "dev", Decoding(max_new_tokens=2), prompt=OTHER)
     assert asked == [f"Correct: {example.source}\n->" for example in study.examples("dev")]
 
@@ -162,9 +156,7 @@ def test_two_seeds_share_the_corpus_and_nothing_else(study, profile):
         ({"data__test_rows": 11}, True),
     ],
 )
-def test_a_changed_value_makes_another_folder_and_leaves_the_old(
-    study, profile, monkeypatch, change, corpus_too
-):
+def test_a_changed_value_makes_another_folder_and_leaves_the_old(study, profile, monkeypatch, change, corpus_too):
     monkeypatch.setattr(Study, "_train_sft", lambda self, folder: {})
     old = study.sft().folder
     changed = Study(profile.variant(**change), seed=0, runs=study.root.parent)
@@ -182,9 +174,7 @@ def test_another_base_model_makes_another_training(study, profile, tmp_path, mon
 
 def test_a_moved_base_model_is_the_same_model(study, profile, tmp_path):
     moved = factories.base_folder(tmp_path / "moved")
-    assert (
-        models.identity(profile.variant(model__name=str(moved)).model) == study.sft().record["spec"]["base"]
-    )
+    assert models.identity(profile.variant(model__name=str(moved)).model) == study.sft().record["spec"]["base"]
 
 
 def test_a_changed_corpus_file_is_noticed(profile, tmp_path):

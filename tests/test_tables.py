@@ -1,6 +1,7 @@
 from types import SimpleNamespace
 
 import pytest
+
 from gecalign import metrics, tables
 from gecalign.edits import Edit
 from gecalign.examples import Example
@@ -48,9 +49,7 @@ def test_behaviour_is_in_per_cent_and_blank_where_it_is_not_known():
 
 @pytest.mark.parametrize(("system", "expected"), [(COPY, 0), (PERFECT, 100)])
 def test_recall_by_type_of_copying_is_zero_and_of_the_reference_complete(system, expected):
-    examples = [
-        Example(str(i), s, r, r, e) for i, (s, r, e) in enumerate(zip(SOURCES, REFERENCES, EDITS, strict=True))
-    ]
+    examples = [Example(str(i), s, r, r, e) for i, (s, r, e) in enumerate(zip(SOURCES, REFERENCES, EDITS, strict=True))]
     table = tables.recall_by_type(system, examples)
     assert set(table.index) == {"VERB:SVA", "DET"}
     assert (table["errors"] == 1).all()

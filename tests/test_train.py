@@ -59,9 +59,7 @@ def whole(base, tmp_path_factory) -> tuple[Path, dict]:
 def prepared(base: Path, folder: Path, settings: SFT, rows=ROWS):
     model, tokenizer = models.load(base)
     texts = train.demonstrations(rows, PROMPT)
-    return train.sft_trainer(
-        model, tokenizer, texts, train.references(DEV, PROMPT), settings, 0, folder
-    ), tokenizer
+    return train.sft_trainer(model, tokenizer, texts, train.references(DEV, PROMPT), settings, 0, folder), tokenizer
 
 
 @pytest.mark.parametrize("completion_only", [True, False])
@@ -232,9 +230,7 @@ def test_the_chosen_step_has_the_highest_dev_bleu_in_the_log_and_the_model_repro
     assert facts["chosen_step"] == log["eval_bleu"].idxmax()
     assert facts["dev_bleu"] == log["eval_bleu"].max() > 0
     assert facts["lowest_loss_step"] == log["eval_loss"].idxmin()
-    outputs = decode(
-        *models.load(folder / "model"), [prompts.render(PROMPT, e.source) for e in DEV], DECODING
-    )
+    outputs = decode(*models.load(folder / "model"), [prompts.render(PROMPT, e.source) for e in DEV], DECODING)
     hypotheses = [prompts.hypothesis(output.text) for (output,) in outputs]
     assert metrics.bleu.corpus(hypotheses, [e.reference for e in DEV]).value == facts["dev_bleu"]
 
@@ -319,9 +315,7 @@ def expect_the_whole(base: Path, folder: Path, whole: tuple[Path, dict]) -> None
 
 # after the last update of an epoch, in the second epoch, in the third, after the last update of all
 @pytest.mark.parametrize("step", [5, 7, 11, 12])
-def test_training_that_is_cut_off_goes_on_to_the_same_weights_and_log(
-    base, whole, tmp_path, monkeypatch, step
-):
+def test_training_that_is_cut_off_goes_on_to_the_same_weights_and_log(base, whole, tmp_path, monkeypatch, step):
     with monkeypatch.context() as patch:
         ordinary = train.EvaluateAt.on_step_end
 

@@ -46,9 +46,7 @@ def check_miss(miss: Miss) -> None:
         raise ValueError(f"miss names the unknown error types {unknown}. Choose from {sorted(TYPES)}.")
     for error_type, probability in by_type.items():
         if not 0 <= probability <= 1:
-            raise ValueError(
-                f"miss must be a probability between 0 and 1, and for {error_type} is {probability}."
-            )
+            raise ValueError(f"miss must be a probability between 0 and 1, and for {error_type} is {probability}.")
 
 
 def _probability(error_type: str, miss: Miss) -> float:

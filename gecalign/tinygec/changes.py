@@ -52,9 +52,7 @@ def insert(tokens: Sequence[Token], index: int, text: str, needs: tuple[int, ...
     return rewrite(tokens, index, index, text, needs)
 
 
-def rewrite(
-    tokens: Sequence[Token], start: int, end: int, text: str, needs: tuple[int, ...] = ()
-) -> Change | None:
+def rewrite(tokens: Sequence[Token], start: int, end: int, text: str, needs: tuple[int, ...] = ()) -> Change | None:
     """Write `text`, given as in the middle of a sentence, in place of the tokens `start` to `end`.
 
     At the beginning of a sentence the capital moves to whatever word now comes first, which may take the

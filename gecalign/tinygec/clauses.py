@@ -56,13 +56,9 @@ def parse_frame(line: str, topic: str = "") -> Frame:
 def frames(required: str = "", barred: str = "", topic: str = "") -> tuple[Frame, ...]:
     """Return the frames that have one of the flags `required` and none of `barred`."""
     tables = lexicon()["frames"]
-    found = [
-        parse_frame(line, key) for key in ([topic] if topic else tables) for line in tables[key]["frames"]
-    ]
+    found = [parse_frame(line, key) for key in ([topic] if topic else tables) for line in tables[key]["frames"]]
     return tuple(
-        frame
-        for frame in found
-        if (not required or frame.flags & set(required)) and not frame.flags & set(barred)
+        frame for frame in found if (not required or frame.flags & set(required)) and not frame.flags & set(barred)
     )
 
 
@@ -101,12 +97,7 @@ def situate(scene: Scene, frame: Frame, kind: str = "") -> Situation:
     kind = kind or draw(scene.rng, *_situations(frame.flags))
     negated = choose(scene.rng, ("short", "short", "full")) if happens(scene.rng, 0.12) else ""
     situation = _SITUATORS[kind](scene, frame)
-    if (
-        negated
-        and not situation.adverb
-        and not situation.time.endswith("ago")
-        and situation.tense != "used_to"
-    ):
+    if negated and not situation.adverb and not situation.time.endswith("ago") and situation.tense != "used_to":
         situation = replace(situation, negated=negated)
     return situation
 
@@ -255,9 +246,7 @@ def predicate(scene: Scene, frame: Frame, situation: Situation) -> list[Token]:
     return out
 
 
-def statement(
-    scene: Scene, subject: Phrase, frame: Frame, situation: Situation, front: float = 0.2
-) -> list[Token]:
+def statement(scene: Scene, subject: Phrase, frame: Frame, situation: Situation, front: float = 0.2) -> list[Token]:
     """Return a declarative clause; its adverbial of time stands in front with probability `front`."""
     scene.back = subject.back
     fronted = situation.time and situation.time != "yet" and happens(scene.rng, front)

@@ -123,9 +123,7 @@ _WEIGHTS: dict[Kind, float] = {
 }  # fmt: skip
 
 # kinds that come out short
-_WIDENED = frozenset(
-    {simple, listing, control, existential, comparison, degree, evaluation, about_things, passive}
-)
+_WIDENED = frozenset({simple, listing, control, existential, comparison, degree, evaluation, about_things, passive})
 
 # kinds that one can disagree about
 _OPINIONS = frozenset({comparison, degree, evaluation})

@@ -78,9 +78,7 @@ def condition(scene: Scene) -> Draft:
     """Conditions, real and imagined: "If it rains tomorrow, we will stay at home." """
     topic = choose(scene.rng, TOPICS)
     patterns = (
-        lexicon()["frames"][topic]["conditions"]
-        if happens(scene.rng, 0.8)
-        else lexicon()["clauses"]["conditions"]
+        lexicon()["frames"][topic]["conditions"] if happens(scene.rng, 0.8) else lexicon()["clauses"]["conditions"]
     )
     tense, main_tense, cue = choose(scene.rng, _CONDITIONALS)
     if tense == "subjunctive":
@@ -114,17 +112,13 @@ def _interrupted(scene: Scene) -> list[Token]:
     frame = choose(scene.rng, frames("G", "SL"))
     subject = subject_for(scene, frame)
     pattern = choose(scene.rng, lexicon()["clauses"]["interruptions"])
-    return _two(
-        scene, "when", pattern, "past", subject, frame, Situation("past_progressive", "interrupted"), False
-    )
+    return _two(scene, "when", pattern, "past", subject, frame, Situation("past_progressive", "interrupted"), False)
 
 
 def _whenever(scene: Scene) -> list[Token]:
     frame = choose(scene.rng, frames("dw", "SX"))
     subject = subject_for(scene, frame)
-    situation = Situation(
-        "present", "habit", adverb=choose(scene.rng, ("usually", "often", "always", "never", ""))
-    )
+    situation = Situation("present", "habit", adverb=choose(scene.rng, ("usually", "often", "always", "never", "")))
     pattern = choose(scene.rng, lexicon()["clauses"]["whenever"])
     return _two(scene, "when", pattern, "present", subject, frame, situation, happens(scene.rng, 0.6))
 

@@ -50,9 +50,7 @@ def nouns(group: str) -> tuple[Noun, ...]:
     adjectives = tuple(table.get("adjectives", "").split())
     own, proper = table.get("own", False), table.get("proper", False)
     return tuple(
-        Noun(lemma, kind, adjectives, own, proper, group)
-        for kind in KINDS
-        for lemma in table.get(kind, "").split()
+        Noun(lemma, kind, adjectives, own, proper, group) for kind in KINDS for lemma in table.get(kind, "").split()
     )
 
 

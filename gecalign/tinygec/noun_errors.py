@@ -123,9 +123,7 @@ def wrong_article(tokens: Sequence[Token], index: int, rng: Random) -> Change | 
 
 def _is_mass(token: Token) -> bool:
     """Say whether a noun takes no "a" and no plural, whatever it means in the sentence."""
-    stuff = "uncountable" in token.features and any(
-        feature.startswith("class:") for feature in token.features
-    )
+    stuff = "uncountable" in token.features and any(feature.startswith("class:") for feature in token.features)
     return token.tag == "NN" and (stuff or token.lemma in UNCOUNTABLE)
 
 
@@ -165,9 +163,7 @@ def plural_lost(tokens: Sequence[Token], index: int, rng: Random) -> Change | No
     literal = "literal" in token.features and tokens[index - 1].pos not in ("DET", "PRON")
     if licence is None and not literal:
         return None
-    return replace(
-        tokens, index, _with_capital(token, token.lemma), needs=() if licence is None else (licence,)
-    )
+    return replace(tokens, index, _with_capital(token, token.lemma), needs=() if licence is None else (licence,))
 
 
 def _plural_licence(tokens: Sequence[Token], index: int) -> int | None:
@@ -198,9 +194,7 @@ def plural_gained(tokens: Sequence[Token], index: int, rng: Random) -> Change | 
 def regular_plural(tokens: Sequence[Token], index: int, rng: Random) -> Change | None:
     """childs; informations"""
     token = tokens[index]
-    irregular = (
-        token.tag == "NNS" and "plural-only" not in token.features and token.text != _add_s(token.lemma)
-    )
+    irregular = token.tag == "NNS" and "plural-only" not in token.features and token.text != _add_s(token.lemma)
     if not _is_mass(token) and not irregular:
         return None
     return replace(tokens, index, _with_capital(token, _add_s(token.lemma)))
@@ -325,9 +319,7 @@ def missing_pronoun(tokens: Sequence[Token], index: int, rng: Random) -> Change 
     token = tokens[index]
     if token.tag != "PRP" or "subject" not in token.features or not is_full(tokens, index):
         return None
-    referred = any(
-        token.features & other.features for other in tokens[:index] if other.tag in ("PRP", "PRP$")
-    )
+    referred = any(token.features & other.features for other in tokens[:index] if other.tag in ("PRP", "PRP$"))
     clause = index and tokens[index - 1].pos in ("SCONJ", "PUNCT")
     return drop(tokens, index) if token.lemma == "it" or (clause and referred) else None
 

@@ -82,9 +82,7 @@ def kin(scene: Scene, owner: str, features: tuple[str, ...] = ("subject",)) -> P
     back = {"she_kin": "she", "he_kin": "he"}.get(key) or choose(scene.rng, ("she", "he"))
     head = word(choose(scene.rng, words("people", key)), "NN", "countable", "person", *features)
     adjectives = lexicon()["people"]["kin_adjectives"].get(head.lemma)
-    graded = (
-        (word(choose(scene.rng, adjectives.split()), "JJ"),) if adjectives and happens(scene.rng, 0.3) else ()
-    )
+    graded = (word(choose(scene.rng, adjectives.split()), "JJ"),) if adjectives and happens(scene.rng, 0.3) else ()
     return Phrase((possessive(owner), *graded, head), "3s", back)
 
 
@@ -161,9 +159,7 @@ def _quantified(scene: Scene, thing: Noun, out: list[Token], number: bool = Fals
     if mass and scene.nonassertive:
         out.append(word("any" if draw < 0.7 else "much", "DT" if draw < 0.7 else "JJ", "quantifier"))
     elif mass or thing.kind == "plural":
-        out.append(word("some", "DT", "quantifier")) if draw < 0.8 or not mass else out.extend(
-            _words("a little")
-        )
+        out.append(word("some", "DT", "quantifier")) if draw < 0.8 or not mass else out.extend(_words("a little"))
     elif number and not scene.nonassertive and draw < 0.8:
         out.append(word(choose(scene.rng, words("sets", "some")), "CD", "quantifier"))
     elif not scene.nonassertive and draw < 0.25:
@@ -322,9 +318,7 @@ def _literal(piece: str) -> tuple[Token, ...]:
 
 
 def _unknown(piece: str) -> str:
-    raise ValueError(
-        f"the tag of {piece!r} in a pattern of lexicon.toml is not known: write it as {piece}/TAG."
-    )
+    raise ValueError(f"the tag of {piece!r} in a pattern of lexicon.toml is not known: write it as {piece}/TAG.")
 
 
 def _class_writer(name: str, how: str) -> Writer:

@@ -114,7 +114,11 @@ def train_tokenizer(recipe: Recipe, folder: Path) -> PreTrainedTokenizerFast:
     prompts = [Prompt().template.replace("{source}", "")] * 1000
     tokenizer.train_from_iterator([*texts, *prompts], trainer)
     wrapped = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, eos_token=END, bos_token=END, pad_token=PAD, model_max_length=recipe.context
+        tokenizer_object=tokenizer,
+        eos_token=END,
+        bos_token=END,
+        pad_token=PAD,
+        model_max_length=recipe.context,
     )
     wrapped.save_pretrained(folder)
     return wrapped
@@ -207,7 +211,7 @@ def write_card(recipe: Recipe, folder: Path, digest: str, rows: Dataset, trainer
     lines = [
         "---", "license: apache-2.0", "language: en", "---", "# The tiny base of gecalign", "",
         "A Llama that stands in for a pretrained language model where none can be downloaded. It has read clean,",
-        "generated English sentences (TinyGEC), some of them repeated, and no corrections. It knows about nothing else.",
+        "generated English sentences (TinyGEC), some of them repeated, and no corrections.",
         "", "| | |", "|---|---|",
         *(f"| {name.replace('_', ' ')} | {facts[name]} |" for name in
           ("parameters", "corpus_tokens", "tokens_trained_on", "data_digest", "final_loss")),

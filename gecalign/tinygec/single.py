@@ -57,11 +57,7 @@ def simple(scene: Scene) -> Draft:
         scene.back = subject.back
         childhood = subordinate(scene, choose(scene.rng, lexicon()["clauses"]["moments_past"]), "past")
         return join(scene, "when", tokens, childhood, front=False), STOP
-    if (
-        "V" in frame.flags
-        and not situation.negated
-        and not any("fronted" in token.features for token in tokens)
-    ):
+    if "V" in frame.flags and not situation.negated and not any("fronted" in token.features for token in tokens):
         tokens = _unlucky(scene, tokens)
     return [*tokens, *tail_of(scene, frame, situation, subject)], STOP
 
@@ -89,9 +85,7 @@ def tail_of(scene: Scene, frame: Frame, situation: Situation, subject: Phrase) -
 
 _TENSE_BESIDE = {
     **dict.fromkeys(("past", "past_progressive", "used_to"), "past"),
-    **dict.fromkeys(
-        ("present", "progressive", "future", "going", "should", "can", "might", "have_to"), "present"
-    ),
+    **dict.fromkeys(("present", "progressive", "future", "going", "should", "can", "might", "have_to"), "present"),
 }
 
 
@@ -174,9 +168,7 @@ def yes_no(scene: Scene) -> Draft:
 def wh_question(scene: Scene) -> Draft:
     """A question with a question word: "Where did your parents have lunch yesterday?" """
     kind = choose(scene.rng, ("where", "when", "why", "how often", "how long", "who"))
-    required = {"where": "EL", "when": "EL", "why": "ELdwy", "how often": "dwy", "how long": "D", "who": "E"}[
-        kind
-    ]
+    required = {"where": "EL", "when": "EL", "why": "ELdwy", "how often": "dwy", "how long": "D", "who": "E"}[kind]
     frame = choose(scene.rng, frames(required, barred="S"))
     if kind == "where" and not frame.places:
         kind = "why"

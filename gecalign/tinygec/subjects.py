@@ -90,9 +90,7 @@ def _identified(scene: Scene) -> Phrase:
     relative = Phrase((word("who", "WP", "relative"),), phrase.agreement, phrase.back)
     inner = Scene(scene.rng, phrase.back)
     situation = Situation(tense, "relative")
-    clause = head(
-        inner, relative, group_of(Frame(verb, complement, frozenset()), situation, relative), situation
-    )
+    clause = head(inner, relative, group_of(Frame(verb, complement, frozenset()), situation, relative), situation)
     write(complement, inner, clause)
     if familiar:
         clause = [comma("relative"), *clause, comma("relative")]

@@ -23,12 +23,8 @@ from gecalign.tinygec.tokens import Token
 
 # What shows that a verb stands in the past although its own form does not say so (see grammar.py).
 PAST_CUES = frozenset({"past", "then", "parallel", "interrupted", "earlier"})
-TAKES_TO_OR_ING = frozenset(
-    {"like", "love", "hate", "start", "begin", "continue", "prefer", "stop", "try", "forget"}
-)
-NO_REGULAR_PAST = frozenset(
-    {"be", "have", "do", "will", "can", "read", "put", "cut", "hurt", "set", "cost", "let"}
-)
+TAKES_TO_OR_ING = frozenset({"like", "love", "hate", "start", "begin", "continue", "prefer", "stop", "try", "forget"})
+NO_REGULAR_PAST = frozenset({"be", "have", "do", "will", "can", "read", "put", "cut", "hurt", "set", "cost", "let"})
 OTHER_PERSON = {
     "am": ("is", "are"), "is": ("are", "am"), "are": ("is", "am"), "was": ("were",), "were": ("was",),
 }  # fmt: skip
@@ -134,12 +130,7 @@ def simple_for_progressive(tokens: Sequence[Token], index: int, rng: Random) -> 
 def progressive_for_habit(tokens: Sequence[Token], index: int, rng: Random) -> Change | None:
     """She is going there every day."""
     token = tokens[index]
-    if (
-        cue(token) != "habit"
-        or token.pos != "VERB"
-        or not _is_finite(token)
-        or tokens[index - 1].pos == "ADV"
-    ):
+    if cue(token) != "habit" or token.pos != "VERB" or not _is_finite(token) or tokens[index - 1].pos == "ADV":
         return None
     be = conjugated("be", "present", agreement(token))
     return replace(tokens, index, f"{be} {inflect(token.lemma, 'VBG')}")
@@ -256,9 +247,7 @@ def gerund_for_infinitive(tokens: Sequence[Token], index: int, rng: Random) -> C
 
 def missing_to(tokens: Sequence[Token], index: int, rng: Random) -> Change | None:
     """want go"""
-    if not _is_infinitive(tokens, index) or any(
-        tokens[place].lemma == "help" for place in before(tokens, index)
-    ):
+    if not _is_infinitive(tokens, index) or any(tokens[place].lemma == "help" for place in before(tokens, index)):
         return None
     return drop(tokens, index, needs=(index - 1,))
 

@@ -25,10 +25,7 @@ TENSES: dict[str, tuple[tuple[str, str], ...]] = {
     "have_to": (("have", "PRES"), ("to", "TO"), (V, "VB")),
     "had_to": (("have", "VBD"), ("to", "TO"), (V, "VB")),
     "used_to": (("use", "VBD"), ("to", "TO"), (V, "VB")),
-    **{
-        modal: ((modal, "MD"), (V, "VB"))
-        for modal in ["can", "could", "should", "must", "might", "would", "may"]
-    },
+    **{modal: ((modal, "MD"), (V, "VB")) for modal in ["can", "could", "should", "must", "might", "would", "may"]},
 }
 LEXICAL = frozenset({"have_to", "had_to", "used_to"})  # their first verb is no auxiliary
 FUSED = {"can": "ca", "will": "wo"}  # ca|n't, wo|n't
@@ -78,9 +75,7 @@ def verb_group(
         chain[:1] = [("do", form), (lemma, "VB")]
         auxiliary = True
     finite = _finite(*chain[0], agreement, cue, is_auxiliary=auxiliary and (len(chain) > 1))
-    rest = tuple(
-        _nonfinite(lemma, form, last=place == len(chain) - 2) for place, (lemma, form) in enumerate(chain[1:])
-    )
+    rest = tuple(_nonfinite(lemma, form, last=place == len(chain) - 2) for place, (lemma, form) in enumerate(chain[1:]))
     if tense in LEXICAL and auxiliary is False:
         finite = _finite(*chain[0], agreement, cue, is_auxiliary=False)
     return VerbGroup(*_negated(finite, negated), rest, auxiliary)

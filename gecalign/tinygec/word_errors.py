@@ -68,15 +68,11 @@ def _wrong_prepositions(tokens: Sequence[Token], index: int) -> tuple[Sequence[s
         if found:
             return found, (place,)
     if "governed" in tokens[index].features:
-        return {"in": ("on", "at"), "at": ("in",), "on": ("in", "at"), "of": ("from",)}.get(
-            preposition, ()
-        ), ()
+        return {"in": ("on", "at"), "at": ("in",), "on": ("in", "at"), "of": ("from",)}.get(preposition, ()), ()
     return _wrong_with_noun(tokens, index, preposition)
 
 
-def _wrong_with_noun(
-    tokens: Sequence[Token], index: int, preposition: str
-) -> tuple[Sequence[str], tuple[int, ...]]:
+def _wrong_with_noun(tokens: Sequence[Token], index: int, preposition: str) -> tuple[Sequence[str], tuple[int, ...]]:
     """The same for a preposition that goes with the noun after it: of time, of place, of transport."""
     determined = index + 1 < len(tokens) and tokens[index + 1].pos in ("DET", "PRON")
     head = head_noun(tokens, index + 2 if determined else index + 1)
@@ -133,9 +129,7 @@ def _wrong_particles(tokens: Sequence[Token], index: int) -> tuple[Sequence[str]
     if tokens[index].tag == "RP":
         for place in before(tokens, index, reach=4):
             if tokens[place].pos == "VERB":
-                return confusions("particles").get(f"{tokens[place].lemma} {tokens[index].lemma}", ()), (
-                    place,
-                )
+                return confusions("particles").get(f"{tokens[place].lemma} {tokens[index].lemma}", ()), (place,)
     return (), ()
 
 
@@ -231,12 +225,7 @@ def adverb_order(tokens: Sequence[Token], index: int, rng: Random) -> Change | N
 
 def question_order(tokens: Sequence[Token], index: int, rng: Random) -> Change | None:
     """Where you are going?"""
-    if (
-        not 0 < index < 3
-        or tokens[-1].text != "?"
-        or tokens[index].pos != "AUX"
-        or not is_full(tokens, index)
-    ):
+    if not 0 < index < 3 or tokens[-1].text != "?" or tokens[index].pos != "AUX" or not is_full(tokens, index):
         return None
     if "finite" not in tokens[index].features or tokens[index + 1].pos == "VERB":
         return None
@@ -252,12 +241,7 @@ def adjective_order(tokens: Sequence[Token], index: int, rng: Random) -> Change 
     if token.tag != "JJ" or not index or index + 2 >= len(tokens) or "quantifier" in token.features:
         return None
     determined = tokens[index - 1].pos in ("DET", "NUM") or tokens[index - 1].tag == "PRP$"
-    if (
-        not determined
-        or tokens[index + 1].pos != "NOUN"
-        or tokens[index + 2].pos == "NOUN"
-        or token.lemma == "own"
-    ):
+    if not determined or tokens[index + 1].pos != "NOUN" or tokens[index + 2].pos == "NOUN" or token.lemma == "own":
         return None
     return rewrite(tokens, index, index + 2, f"{tokens[index + 1].text} {token.text}")
 

@@ -37,9 +37,7 @@ def word(lemma: str, tag: str, *features: str, text: str = "", pos: str = "", gl
 @cache
 def marked(token: Token, *features: str) -> Token:
     """Return `token` with `features` added."""
-    return Token(
-        token.text, token.lemma, token.pos, token.tag, token.glued, token.features | frozenset(features)
-    )
+    return Token(token.text, token.lemma, token.pos, token.tag, token.glued, token.features | frozenset(features))
 
 
 @cache
