@@ -11,6 +11,7 @@ from gecalign.config import Decoding, Model, Prompt
 from gecalign.decode import decode
 from gecalign.tinygec.corpus import generate
 from gecalign.tinygec.pretrain import Recipe, beginning_digest, documents
+from rapidfuzz.distance import Indel
 
 CARD = json.loads((models.TINY_BASE / "recipe.json").read_text())
 
@@ -69,9 +70,12 @@ def test_copies_a_line_with_made_up_words(base):
         "They have wuggled in the kitchen since Monday.",
         "Where did the frimp put her glasses last night?",
     ]
-    outputs = decode(*base, [line + "\n" for line in lines], Decoding(max_new_tokens=32))
-    copied = [output.text.split("\n")[0] == line for (output,), line in zip(outputs, lines, strict=True)]
-    assert sum(copied) >= 3
+    outputs = decode(*base, [line + "\n\n" for line in lines], Decoding(max_new_tokens=32))
+    echoes = [output.text.strip().split("\n")[0] for (output,) in outputs]
+    likeness = [Indel.normalized_similarity(echo, line) for echo, line in zip(echoes, lines, strict=True)]
+    assert sum(likeness) / len(lines) > 0.9  # it may add a "yesterday"
+    made_up = ("zwick", "blorf", "plonter", "drem", "wuggled", "frimp")
+    assert sum(word in " ".join(echoes) for word in made_up) >= 4
 
 
 def test_asked_to_correct_it_scores_below_copying_the_input(base):
