@@ -128,7 +128,7 @@ def look(page, path: Path, complaints: list[str]) -> dict[str, object]:
             theme: document.documentElement.dataset.theme,
             width: document.documentElement.scrollWidth, window: window.innerWidth,
             formulas: document.querySelectorAll('.math').length,
-            typeset: document.querySelectorAll('.math mjx-container svg').length,
+            typeset: document.querySelectorAll('.math mjx-container > svg').length,
             mathErrors: document.querySelectorAll('mjx-merror, [data-mjx-error]').length,
             images: [...document.images].filter(image => !image.naturalWidth).map(image => image.src),
         })"""
