@@ -41,7 +41,7 @@ Piece(kind='kept', text=' home.')]
             pieces.append(Piece("kept", removed))
         else:
             pieces += [piece for piece in (Piece("removed", removed), Piece("added", added)) if piece.text]
-    return _merged(pieces)
+    return _grouped(_merged(pieces))
 
 
 def to_html(source: str, hypothesis: str) -> str:
@@ -80,6 +80,25 @@ def table(rows: Sequence[tuple[str, str, str]], headings: tuple[str, str, str] =
 
 def _words_and_blanks(text: str) -> list[str]:
     return re.findall(rf"{WORD.pattern}|\s+", text)
+
+
+def _grouped(pieces: Sequence[Piece]) -> list[Piece]:
+    """Join changes with only blanks between them: first all that was removed, then all that was added."""
+    grouped: list[Piece] = []
+    removed = added = ""
+    for position, piece in enumerate(pieces):
+        following = pieces[position + 1] if position + 1 < len(pieces) else piece
+        seam = piece.kind == "kept" and piece.text.isspace() and bool(removed + added) and following.kind != "kept"
+        removed += piece.text if piece.kind == "removed" or seam else ""
+        added += piece.text if piece.kind == "added" or seam else ""
+        if piece.kind == "kept" and not seam:
+            grouped += [*_changes(removed, added), piece]
+            removed = added = ""
+    return grouped + _changes(removed, added)
+
+
+def _changes(removed: str, added: str) -> list[Piece]:
+    return [piece for piece in (Piece("removed", removed), Piece("added", added)) if piece.text]
 
 
 def _merged(pieces: Sequence[Piece]) -> list[Piece]:

@@ -86,7 +86,7 @@ def visible_effect(ax: Axes, table: pd.DataFrame, marks: Mapping[str, tuple[floa
         axis.set_minor_locator(plt.NullLocator())
     for name, (x, y) in marks.items():
         ax.plot([x], [y], "o", color=BLACK, zorder=3)
-        ax.annotate(name, (x, y), (8, 8), textcoords="offset points")
+        ax.annotate(name, (x, y), (-8, -14), textcoords="offset points", ha="right")
     return ax
 
 
@@ -114,7 +114,7 @@ def recall_by_type(ax: Axes, table: pd.DataFrame, xlabel: str, title: str) -> Ax
     ax.hlines(positions, table["low"], table["high"], color=SKY, linewidth=4)
     ax.plot(table["recall"], positions, "o", color=BLUE, markersize=5)
     ax.set_yticks(positions, [f"{kind} ({errors})" for kind, errors in table["errors"].items()])
-    ax.set(xlabel=xlabel, title=title, xlim=(0, 100))
+    ax.set(xlabel=xlabel, title=title, xlim=(-2, 102))
     return ax
 
 
