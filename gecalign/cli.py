@@ -62,7 +62,7 @@ def run(
     elif what == "sft":
         typer.echo(json.dumps({"folder": str(study.sft().folder), **study.sft().facts}, indent=2))
     elif what == "all":
-        _print_scores([study.evaluation(system, "test") for system in ("copy", "base", "sft")])
+        _print_scores(_evaluated(study))
     else:
         raise ValueError(f"unknown product {what!r}: say data, sft or all.")
 
@@ -127,6 +127,7 @@ def book(
     """Run every chapter and build the site."""
     from gecalign import book as builder
 
+    _evaluated(_study(profile, seed, None))  # the chapters would make it too, but without a progress bar
     builder.build(profile, seed, only or ())
 
 
@@ -164,6 +165,10 @@ def _changes(assignments: list[str]) -> dict[str, Any]:
         except json.JSONDecodeError:
             changes[f"{part}__{name}"] = value
     return changes
+
+
+def _evaluated(study: Study) -> list[SystemEvaluation]:
+    return [study.evaluation(system, "test") for system in ("copy", "base", "sft")]
 
 
 def _print_scores(evaluations: list[SystemEvaluation]) -> None:

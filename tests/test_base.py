@@ -5,13 +5,13 @@ import math
 
 import pytest
 import torch
+from rapidfuzz.distance import Indel
 
 from gecalign import metrics, models, prompts
 from gecalign.config import Decoding, Model, Prompt
 from gecalign.decode import decode
 from gecalign.tinygec.corpus import generate
 from gecalign.tinygec.pretrain import Recipe, beginning_digest, documents
-from rapidfuzz.distance import Indel
 
 CARD = json.loads((models.TINY_BASE / "recipe.json").read_text())
 

@@ -51,6 +51,7 @@ class Recipe:
     """All that decides the base model."""
 
     vocabulary: int = 2048
+    tokenizer_sentences: int = 40_000  # what its tokenizer is trained on
     hidden_size: int = 128
     layers: int = 4
     heads: int = 4
@@ -110,7 +111,7 @@ def train_tokenizer(recipe: Recipe, folder: Path) -> PreTrainedTokenizerFast:
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    texts = (f" {text_of(Random(f'{recipe.seed}/tokenizer/{number}'))}" for number in range(40_000))
+    texts = (f" {text_of(Random(f'{recipe.seed}/tokenizer/{number}'))}" for number in range(recipe.tokenizer_sentences))
     prompts = [Prompt().template.replace("{source}", "")] * 1000
     tokenizer.train_from_iterator([*texts, *prompts], trainer)
     wrapped = PreTrainedTokenizerFast(
@@ -183,7 +184,7 @@ def pretrain(recipe: Recipe, folder: Path) -> None:
             adam_beta2=0.98,
             lr_scheduler_type="cosine",
             logging_steps=50,
-            save_steps=200,
+            save_steps=max(1, recipe.steps // 11),
             save_total_limit=1,
             report_to="none",
             bf16=False,
