@@ -36,7 +36,7 @@ def seconds_of(command: list[str], repeats: int = 1, **environment: str) -> floa
 def import_time() -> str:
     """Seconds that `import gecalign` adds to starting Python."""
     bare = seconds_of([sys.executable, "-c", "pass"], repeats=5)
-    return f"{seconds_of([sys.executable, '-c', 'import gecalign'], repeats=5) - bare:.2f} s"
+    return f"{max(0.0, seconds_of([sys.executable, '-c', 'import gecalign'], repeats=5) - bare):.2f} s"
 
 
 def corpus_time() -> str:

@@ -183,7 +183,7 @@ def pretrain(recipe: Recipe, folder: Path) -> None:
             weight_decay=recipe.weight_decay,
             adam_beta2=0.98,
             lr_scheduler_type="cosine",
-            logging_steps=50,
+            logging_steps=max(1, recipe.steps // 44),
             save_steps=max(1, recipe.steps // 11),
             save_total_limit=1,
             report_to="none",
