@@ -178,7 +178,7 @@ def _print_scores(evaluations: list[SystemEvaluation]) -> None:
 def _print_table(rows: dict[str, dict[str, float | None]], n: int) -> None:
     import pandas as pd
 
-    table = pd.DataFrame(rows).map(lambda value: "" if value is None else f"{value:.2f}")
+    table = pd.DataFrame(rows).map(lambda value: "" if pd.isna(value) else f"{value:.2f}")
     typer.echo(f"{n} sentences; scores 0-100, rates 0-1\n{table.to_string()}")
 
 

@@ -128,6 +128,7 @@ def test_score_prints_the_system_beside_doing_nothing_with_signatures(tmp_path):
     assert "copy the input" in shown
     assert "hypothesis.txt" in shown
     assert "tok:13a" in shown
+    assert "nan" not in shown  # what is not defined, such as truncation in a file that does not tell, is blank
 
 
 def test_score_as_json_holds_the_same_numbers(tmp_path):
