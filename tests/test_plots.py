@@ -50,10 +50,13 @@ def test_every_figure_returns_its_axes_with_a_title_and_a_labelled_axis(name, ax
     assert ax.get_xlabel()
 
 
-def test_intervals_draw_the_first_row_on_top(ax):
-    DRAWN["intervals"](ax)
-    labels = {label.get_text(): label.get_position()[1] for label in ax.get_yticklabels()}
-    assert labels["copy"] > labels["SFT"]
+def test_intervals_draw_each_row_beside_its_name_the_first_on_top(ax):
+    rows = {"copy": ROW, "SFT": Interval(80.0, 84.0, 82.0, "percentile", 100, 1000, 0.95)}
+    plots.intervals(ax, rows, "BLEU", "Results")
+    names = {label.get_position()[1]: label.get_text() for label in ax.get_yticklabels()}
+    points = {names[line.get_ydata()[0]]: line.get_xdata()[0] for line in ax.get_lines() if line.get_marker() == "o"}
+    assert points == {"copy": 72.0, "SFT": 82.0}
+    assert names[max(names)] == "copy"
 
 
 def test_loss_and_bleu_are_drawn_at_the_steps_where_they_were_measured(ax):

@@ -61,7 +61,12 @@ def test_a_run_that_was_cut_off_goes_on_to_the_same_weights(made, tmp_path, monk
         with pytest.raises(KeyboardInterrupt):
             pretrain.pretrain(RECIPE, tmp_path)
     assert (tmp_path / "checkpoints" / "checkpoint-2").exists()
+    resumed: list[int] = []
+    monkeypatch.setattr(pretrain.Trainer, "training_step", lambda *args: (resumed.append(1), step(*args))[1])
     pretrain.pretrain(RECIPE, tmp_path)
+    log = json.loads((tmp_path / "checkpoints" / "checkpoint-4" / "trainer_state.json").read_text())["log_history"]
+    assert [entry["step"] for entry in log if "loss" in entry] == [1, 2, 3, 4]
+    assert len(resumed) == 2  # the first two updates were not made again
     assert (tmp_path / "model.safetensors").read_bytes() == (made / "model.safetensors").read_bytes()
 
 
