@@ -29,7 +29,8 @@ class Data:
     source: str = "tinygec"  # "tinygec", the name of a data set on the hub, or a local file or folder
     revision: str | None = None  # the hub commit; required for a hub name
     task: str | None = None  # keep the rows whose `task` column says this (CoEdIT mixes several tasks)
-    train_rows: int | None = None  # None: all that are left after dev and test
+    train_rows: int | None = None  # of SFT's demonstrations; None: all that the other splits leave
+    preference_rows: int = 4000  # prompts for pairs and rewards, which SFT has not seen
     dev_rows: int = 500
     test_rows: int = 2000
     seed: int = 0  # of the generated corpus and the hasty annotator, not of the study
@@ -82,6 +83,84 @@ class SFT:
 
 
 @dataclass(frozen=True, slots=True)
+class Continued:
+    """SFT trained on from its own result, for as many updates as GRPO makes: the control of both methods.
+
+    Everything but these is as in `SFT`.
+    """
+
+    learning_rate: float = 5e-4
+    evaluations: int = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """Samples of the SFT model, and the preference pairs made of them."""
+
+    split: str = "preference"  # where the prompts come from; SFT has seen "train", and gives few pairs there
+    prompts: int | None = None  # how many of them; None: all
+    samples: int = 2  # for each prompt
+    temperature: float = 1.0
+    second_temperature: float | None = None  # of half the samples; None: one for all, which confounds nothing
+    top_p: float = 1.0
+    reward: str = "bleu"  # what ranks them: see `gecalign.rewards`
+    selection: str = "best-worst"  # or "random", or "reference" (as chosen)
+    minimum_margin: float = 0.0  # pairs whose rewards differ by less are dropped
+    count: int = 825  # at the most; as published
+    held_out: int = 100  # beyond these, to see whether the preference carries over to pairs not trained on
+
+
+@dataclass(frozen=True, slots=True)
+class DPO:
+    """Direct preference optimization on the pairs, from the SFT model."""
+
+    epochs: int = 3  # passes over the pairs
+    batch_size: int = 32  # pairs an update
+    learning_rate: float = 1e-4  # a tenth of SFT's or less: higher drives both log-probabilities down
+    beta: float = 0.1  # how dear it is to leave the reference model; typically 0.01-0.5, lower strays further
+    warmup_steps: int = 5
+    weight_decay: float = 0.0
+    max_grad_norm: float = 1.0
+    evaluations: int = 4
+    micro_batch_size: int | None = None  # pairs in memory at once; None: the whole batch
+
+
+@dataclass(frozen=True, slots=True)
+class GRPO:
+    """Group relative policy optimization, from the SFT model."""
+
+    split: str = "preference"  # where the prompts come from
+    steps: int = 80  # updates
+    group_size: int = 8  # completions a prompt, c
+    batch_size: int = 32  # completions an update
+    updates_per_generation: int = 1  # above 1 the later ones learn from samples of an older policy
+    learning_rate: float = 3e-4  # high for a policy gradient, as suits a small model; 1e-3 destroys it
+    warmup_steps: int = 5
+    weight_decay: float = 0.0
+    max_grad_norm: float = 1.0
+    temperature: float = 1.0  # of the samples
+    top_p: float = 1.0
+    reward: str = "bleu"  # see `gecalign.rewards`
+    multi_objective: str = "sum_then_normalize"  # or "normalize_then_sum": each reward within its group first
+    loss: str = "grpo"  # or "dr_grpo", "dapo": how token losses are averaged
+    scale_rewards: str = "group"  # advantages divided by the deviation of the "group", the "batch", or "none"
+    beta: float = 0.0  # weight of the KL divergence from the reference model in the loss
+    epsilon: float = 0.2  # the ratio of new to old probability is clipped to 1 - epsilon .. 1 + epsilon
+    evaluations: int = 4  # checkpoints, evenly spaced
+    micro_batch_size: int | None = None  # completions in memory at once; None: the whole batch
+
+
+@dataclass(frozen=True, slots=True)
+class RewardCheck:
+    """What is sampled from the frozen policy to see whether rewards differ within groups; as published."""
+
+    prompts: int = 200
+    samples: int = 16  # for each prompt
+    temperature: float = 0.9
+    top_p: float = 0.9
+
+
+@dataclass(frozen=True, slots=True)
 class Profile:
     """Everything that decides a run, but for the seed."""
 
@@ -92,6 +171,11 @@ class Profile:
     prompt: Prompt = field(default_factory=Prompt)
     decoding: Decoding = field(default_factory=Decoding)
     sft: SFT = field(default_factory=SFT)
+    continued: Continued = field(default_factory=Continued)
+    pairs: Pairs = field(default_factory=Pairs)
+    dpo: DPO = field(default_factory=DPO)
+    reward_check: RewardCheck = field(default_factory=RewardCheck)
+    grpo: GRPO = field(default_factory=GRPO)
 
     def variant(self, name: str | None = None, **changes: object) -> Profile:
         """Return a copy with values changed, addressed as `part__field` (`sft__steps=100`).
@@ -134,7 +218,7 @@ PROFILES = {
         Profile(
             name="smoke",
             about="every chapter in seconds, for tests; its numbers mean nothing",
-            data=Data(train_rows=256, dev_rows=32, test_rows=64, miss=0.3),
+            data=Data(train_rows=256, preference_rows=64, dev_rows=32, test_rows=64, miss=0.3),
             sft=SFT(steps=8, batch_size=16, evaluations=4, warmup_steps=2),
         ),
         Profile(

@@ -37,7 +37,7 @@ INSTRUCTIONS = (
     "Remove grammatical mistakes", "Fix the grammar mistakes", "Fix the grammatical mistakes",
 )  # fmt: skip
 
-SPLITS = ("train", "dev", "test", "validation")
+SPLITS = ("train", "preference", "dev", "test", "validation")
 TEXT_FILES = {".jsonl", ".json", ".csv", ".parquet"}
 
 
@@ -45,12 +45,14 @@ TEXT_FILES = {".jsonl", ".json", ".csv", ".parquet"}
 class Corpus:
     """Examples by split, and how many rows were dropped for which reason.
 
-    `validation` holds the rows that the corpus itself sets apart, where it does: a second test set.
+    SFT learns from `train`; preference pairs and rewards ask about `preference`, which SFT has never seen (chapter
+    3). `validation` holds the rows that the corpus itself sets apart, where it does: a second test set.
     """
 
     train: tuple[Example, ...]
     dev: tuple[Example, ...]
     test: tuple[Example, ...]
+    preference: tuple[Example, ...] = ()
     validation: tuple[Example, ...] = ()
     dropped: Mapping[str, int] = field(default_factory=dict)
 
@@ -152,23 +154,28 @@ def _is_unicode(text: str) -> bool:
 
 
 def split(train: list[Example], validation: list[Example], config: Data, dropped: Counter[str]) -> Corpus:
-    """Cut test and dev from `train` by a hash of the source, and keep the splits apart.
+    """Cut test, dev and preference from `train` by a hash of the source, and keep the splits apart.
 
     A row whose source or reference stands in a split that must stay unseen is dropped from the other
     and counted: test guards itself against dev and train, validation against all three.
     """
     ordered = sorted(train, key=lambda e: (hashlib.sha256(e.source.encode()).digest(), e.reference))
-    needed = config.test_rows + config.dev_rows
+    sizes = config.test_rows, config.dev_rows, config.preference_rows
+    needed = sum(sizes)
     if len(ordered) <= needed:
         raise ValueError(
-            f"{config.source} has {len(ordered)} usable rows, but test ({config.test_rows}) and dev "
-            f"({config.dev_rows}) need {needed} and training some more. Ask for fewer (data__test_rows, "
-            f"data__dev_rows), or give a larger corpus. Dropped so far: {dict(dropped) or 'nothing'}."
+            f"{config.source} has {len(ordered)} usable rows, but test ({config.test_rows}), dev ({config.dev_rows}) "
+            f"and preference ({config.preference_rows}) need {needed} and training some more. Ask for fewer "
+            f"(data__test_rows, data__dev_rows, data__preference_rows), or give a larger corpus. Dropped so far: "
+            f"{dict(dropped) or 'nothing'}."
         )
-    test = _without_overlap(ordered[: config.test_rows], validation, dropped)
-    dev = _without_overlap(ordered[config.test_rows : needed], [*validation, *test], dropped)
-    rest = _without_overlap(ordered[needed:], [*validation, *test, *dev], dropped)
-    return Corpus(tuple(rest[: config.train_rows]), tuple(dev), tuple(test), tuple(validation), dropped)
+    test_end, dev_end = sizes[0], sizes[0] + sizes[1]
+    test = _without_overlap(ordered[:test_end], validation, dropped)
+    dev = _without_overlap(ordered[test_end:dev_end], [*validation, *test], dropped)
+    preference = _without_overlap(ordered[dev_end:needed], [*validation, *test, *dev], dropped)
+    rest = _without_overlap(ordered[needed:], [*validation, *test, *dev, *preference], dropped)
+    train_kept = tuple(rest[: config.train_rows])
+    return Corpus(train_kept, tuple(dev), tuple(test), tuple(preference), tuple(validation), dropped)
 
 
 def _without_overlap(rows: list[Example], guarded: list[Example], dropped: Counter[str]) -> list[Example]:

@@ -9,6 +9,7 @@ order of the sentences. Here the choice is made sentence by sentence, so that se
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -71,6 +72,16 @@ def edit_statistics(hypotheses: Sequence[str], references: Sequence[Sequence[str
         for hypothesis, several, source in zip(hypotheses, references, sources, strict=True)
     ]
     return np.array(rows, dtype=np.float64)
+
+
+def edit_counts(hypothesis: str, reference: str, source: str) -> tuple[int, int, int]:
+    """Return the counts of one sentence, as in `edit_statistics`; the edits of the reference are cached."""
+    return _counts(word_edits(words(source), words(hypothesis)), _gold_edits(source, reference))
+
+
+@lru_cache(1 << 16)
+def _gold_edits(source: str, reference: str) -> frozenset[WordEdit]:
+    return word_edits(words(source), words(reference))
 
 
 def precision_recall_f(totals: npt.ArrayLike) -> PrecisionRecallF:

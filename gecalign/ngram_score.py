@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import zip_longest
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +23,7 @@ from gecalign.texts import words
 Array = npt.NDArray[np.float64]
 Several = Sequence[Sequence[str]]  # the references of each sentence
 
+CACHED_TEXTS = 1 << 16  # whose n-grams are kept: a reward asks about the same references again and again
 ORDER = 4  # longest n-gram of BLEU and GLEU
 CHRF_BETA = 2  # chrF2: recall counts twice
 
@@ -55,10 +58,7 @@ def gleu_statistics(hypotheses: Sequence[str], references: Several, sources: Seq
     "google_bleu".
     """
     rows = [
-        np.mean(
-            [_gleu_counts(words(hypothesis), words(reference), words(source)) for reference in several],
-            axis=0,
-        )
+        np.mean([gleu_counts(hypothesis, reference, source) for reference in several], axis=0)
         for hypothesis, several, source in zip(hypotheses, references, sources, strict=True)
     ]
     return np.array(rows)
@@ -134,11 +134,26 @@ def chrf_score(totals: npt.ArrayLike) -> Array:
     return 100 * np.divide(product, weighted, out=np.zeros_like(weighted), where=weighted > 0)
 
 
-def _gleu_counts(hypothesis: list[str], reference: list[str], source: list[str]) -> list[int]:
-    orders = range(1, ORDER + 1)
-    matched = [_gleu_matches(*(_ngrams(text, n) for text in (hypothesis, reference, source))) for n in orders]
-    possible = [max(len(hypothesis) + 1 - n, 0) for n in orders]
-    return [len(hypothesis), len(reference), *matched, *possible]
+def bleu_counts(hypothesis: str, reference: str) -> list[int]:
+    """Return sacreBLEU's counts of one sentence, as in `bleu_statistics`; the reference's n-grams are cached."""
+    return _sacre_counts(_BLEU, hypothesis, reference)
+
+
+def chrf_counts(hypothesis: str, reference: str) -> list[int]:
+    """Return sacreBLEU's counts for chrF of one sentence, as in `chrf_statistics`; the reference's are cached."""
+    return _sacre_counts(_CHRF, hypothesis, reference)
+
+
+def gleu_counts(hypothesis: str, reference: str, source: str) -> list[int]:
+    """Return GLEU's counts of one sentence, as in `gleu_statistics`; n-grams of reference and source are cached."""
+    written = _all_ngrams.__wrapped__(hypothesis)  # each hypothesis comes once, and would only fill the cache
+    matched = [_gleu_matches(*same_order) for same_order in zip(written, *map(_all_ngrams, (reference, source)), strict=True)]
+    return [
+        written[0].total(),
+        _all_ngrams(reference)[0].total(),
+        *matched,
+        *(ngrams.total() for ngrams in written),
+    ]
 
 
 def _gleu_matches(hypothesis: Counter, reference: Counter, source: Counter) -> int:
@@ -151,8 +166,10 @@ def _gleu_matches(hypothesis: Counter, reference: Counter, source: Counter) -> i
     return max(matches, 0)
 
 
-def _ngrams(tokens: list[str], n: int) -> Counter:
-    return Counter(zip(*(tokens[i:] for i in range(n)), strict=False))
+@lru_cache(CACHED_TEXTS)
+def _all_ngrams(text: str) -> tuple[Counter, ...]:
+    tokens = words(text)
+    return tuple(Counter(zip(*(tokens[i:] for i in range(n)), strict=False)) for n in range(1, ORDER + 1))
 
 
 def _brevity_penalty(hypothesis_length: Array, reference_length: Array) -> Array:
@@ -164,3 +181,16 @@ def _brevity_penalty(hypothesis_length: Array, reference_length: Array) -> Array
 def _sacre_statistics(sacre: BLEU | CHRF, hypotheses: Sequence[str], references: Several) -> Array:
     # A private method, but the one that sacrebleu.significance resamples; the version is pinned.
     return np.array(sacre._extract_corpus_statistics(hypotheses, reference_streams(references)), dtype=np.float64)
+
+
+# Private methods, as above; what is public would count the reference's n-grams anew for each hypothesis.
+_BLEU, _CHRF = sacre_bleu(), sacre_chrf(word_order=0)
+
+
+def _sacre_counts(sacre: BLEU | CHRF, hypothesis: str, reference: str) -> list[int]:
+    return sacre._compute_segment_statistics(sacre._preprocess_segment(hypothesis), _sacre_reference(sacre, reference))
+
+
+@lru_cache(2 * CACHED_TEXTS)
+def _sacre_reference(sacre: BLEU | CHRF, reference: str) -> dict[str, Any]:
+    return sacre._extract_reference_info([sacre._preprocess_segment(reference)])

@@ -14,13 +14,14 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gecalign import config, data, metrics, predictions, prompts, store
+from gecalign import config, data, metrics, pairs, predictions, prompts, reward_check, rewards, store
 from gecalign.config import Profile
 from gecalign.examples import Example
 from gecalign.predictions import Prediction
@@ -82,33 +83,166 @@ class Study:
         """Return the examples of a split: train, dev, test or validation."""
         return data.load_split(self.corpus.folder, split)
 
-    # ---- models
+    # ---- trained systems: each the product of one function of `gecalign.train`
 
     def sft(self) -> Stage:
-        """Return the supervised model (`model/`, `log.csv`), trained from the base."""
-        profile = self.profile
-        return store.obtain(
-            self.folder,
-            "sft",
-            {
-                "base": self._base_identity,
-                "data": self.corpus.content,
-                "prompt": prompts.digest(profile.prompt),
-                "sft": asdict(profile.sft),
-                "decoding": asdict(profile.decoding),
-                "seed": self.seed,
-            },
-            self._train_sft,
-            announce=f"{profile.sft.steps} updates of {profile.sft.batch_size} rows; a progress bar follows.",
-        )
+        """Return the supervised model (`model/`, `log.csv`), trained from the base on the demonstrations."""
+        return self._sft("sft", "base", self.profile.sft, "train", "demonstrations")
 
-    def _train_sft(self, folder: Path) -> dict[str, Any]:
-        from gecalign import models, train
+    def sft_continued(self) -> Stage:
+        """Return SFT trained on, on the same demonstrations, for as many updates as GRPO makes: the control."""
+        return self._sft("sft-continued", "sft", self._continued, "train", "demonstrations")
 
-        model, tokenizer = models.load(self.profile.model)
-        splits = self.examples("train"), self.examples("dev")
-        profile = self.profile
-        return train.sft(model, tokenizer, *splits, profile.sft, profile.prompt, profile.decoding, self.seed, folder)
+    def sft_careful(self) -> Stage:
+        """Return SFT trained on, on the *references* of the prompts that pairs and rewards ask about: the ceiling.
+
+        What the methods learn from judgements on these prompts, this one is simply told.
+        """
+        return self._sft("sft-careful", "sft", self._continued, self.profile.grpo.split, "references")
+
+    def dpo(self) -> Stage:
+        """Return the model that DPO trains on the preference pairs, from SFT and with SFT as the reference."""
+        settings, pairs_made = self.profile.dpo, self.pairs()
+
+        def make(folder: Path) -> dict[str, Any]:
+            from gecalign import train
+
+            (model, tokenizer), (reference, _) = self.model("sft"), self.model("sft")
+            chosen = pairs.read(pairs_made.folder / "pairs.jsonl"), pairs.read(pairs_made.folder / "held_out.jsonl")
+            return train.dpo(
+                model, reference, tokenizer, *chosen, self.examples("dev"), settings, *self._asking, self.seed, folder
+            )
+
+        updates = f"{settings.epochs} epochs of {pairs_made.facts['pairs']} pairs"
+        return self._train("dpo", {"sft": self.sft().content, "pairs": pairs_made.content}, settings, make, updates)
+
+    def grpo(self) -> Stage:
+        """Return the model that GRPO trains on its own samples and the reward, from SFT."""
+        settings = self.profile.grpo
+
+        def make(folder: Path) -> dict[str, Any]:
+            from gecalign import train
+
+            (model, tokenizer), (reference, _) = self.model("sft"), self.model("sft")
+            prompted, dev = self.examples(settings.split), self.examples("dev")
+            return train.grpo(
+                model, reference, tokenizer, prompted, dev, settings, *self._asking, self.seed, folder
+            )
+
+        updates = f"{settings.steps} updates of {settings.batch_size} samples"
+        return self._train("grpo", {"sft": self.sft().content}, settings, make, updates)
+
+    def _sft(self, name: str, start: str, settings: config.SFT, split: str, target: str) -> Stage:
+        def make(folder: Path) -> dict[str, Any]:
+            from gecalign import train
+
+            model, tokenizer = self.model(start)
+            rows = getattr(train, target)(self.examples(split), self.profile.prompt)
+            return train.sft(
+                model, tokenizer, rows, self.examples("dev"), settings, *self._asking, self.seed, folder
+            )
+
+        made_from = {"start": self._identity(start), "split": split, "target": target}
+        return self._train(name, made_from, settings, make, f"{settings.steps} updates of {settings.batch_size} rows")
+
+    def _train(
+        self, name: str, made_from: dict[str, str], settings: Any, make: Callable[[Path], dict], updates: str
+    ) -> Stage:
+        spec = {
+            **made_from,
+            "data": self.corpus.content,
+            "prompt": prompts.digest(self.profile.prompt),
+            "settings": asdict(settings),
+            "decoding": asdict(self.profile.decoding),
+            "seed": self.seed,
+        }
+        return store.obtain(self.folder, name, spec, make, announce=f"{updates}; a progress bar follows.")
+
+    @property
+    def _continued(self) -> config.SFT:
+        return replace(self.profile.sft, steps=self.profile.grpo.steps, **asdict(self.profile.continued))
+
+    @property
+    def _asking(self) -> tuple[config.Prompt, config.Decoding]:
+        return self.profile.prompt, self.profile.decoding
+
+    # ---- preferences
+
+    def samples(self) -> Stage:
+        """Return what the SFT model draws for the prompts of the pairs (`samples.jsonl`)."""
+        settings = self.profile.pairs
+        drawing = ("split", "prompts", "samples", "temperature", "second_temperature", "top_p")
+        spec = {
+            "sft": self.sft().content,
+            "prompt": prompts.digest(self.profile.prompt),
+            **{name: getattr(settings, name) for name in drawing},
+            "max_new_tokens": self.profile.decoding.max_new_tokens,
+            "batch_tokens": self.profile.decoding.batch_tokens,  # samples depend on it
+            "data": self.corpus.content,
+            "seed": self.seed,
+        }
+
+        def make(folder: Path) -> dict[str, Any]:
+            from gecalign import sampling
+
+            examples = self.examples(settings.split)[: settings.prompts]
+            drawn = sampling.draw(*self.model("sft"), examples, settings, *self._asking, self.seed)
+            pairs.write(drawn, folder / "samples.jsonl")
+            return {"tokens": sum(sample.tokens for prompted in drawn for sample in prompted.samples)}
+
+        return store.obtain(self.folder, "samples", spec, make, announce=f"{settings.samples} samples a prompt.")
+
+    def pairs(self) -> Stage:
+        """Return the preference pairs made of the samples: `pairs.jsonl`, `held_out.jsonl`, the funnel in the facts."""
+        settings, samples = self.profile.pairs, self.samples()
+        ranking = ("reward", "selection", "minimum_margin", "count", "held_out")
+        spec = {
+            "samples": samples.content,
+            "prompt": prompts.digest(self.profile.prompt),
+            **{name: getattr(settings, name) for name in ranking},
+        }
+
+        def make(folder: Path) -> dict[str, Any]:
+            sampled = pairs.read_sampled(samples.folder / "samples.jsonl")
+            objective = rewards.objective(settings.reward)
+            found, funnel = pairs.build(sampled, settings, objective, self.profile.prompt)
+            kept = found[: settings.count], found[settings.count : settings.count + settings.held_out]
+            for name, rows in zip(("pairs", "held_out"), kept, strict=True):
+                pairs.write(rows, folder / f"{name}.jsonl")
+            return {"pairs": len(kept[0]), "held_out": len(kept[1]), "funnel": asdict(funnel)}
+
+        return store.obtain(self.folder, "pairs", spec, make)
+
+    def reward_check(self) -> reward_check.RewardCheck:
+        """Return the rewards of the frozen SFT model's samples, drawn by our decoder and through GRPO's trainer."""
+        settings, grpo = self.profile.reward_check, self.profile.grpo
+        spec = {
+            "sft": self.sft().content,
+            "data": self.corpus.content,
+            "prompt": prompts.digest(self.profile.prompt),
+            **asdict(settings),
+            "split": grpo.split,
+            "reward": grpo.reward,
+            "decoding": asdict(self.profile.decoding),
+            "seed": self.seed,
+        }
+
+        def make(folder: Path) -> dict[str, Any]:
+            from gecalign import sampling
+
+            examples = self.examples(grpo.split)[: settings.prompts]
+            (model, tokenizer), (reference, _) = self.model("sft"), self.model("sft")
+            with tempfile.TemporaryDirectory() as scratch:
+                check = sampling.check_rewards(
+                    model, reference, tokenizer, examples, settings, grpo, *self._asking, self.seed, Path(scratch)
+                )
+            reward_check.write(check, folder / "rewards.json")
+            return {"agree": check.agree}
+
+        stage = store.obtain(self.folder, "reward-check", spec, make, announce=f"{settings.samples} samples a prompt, twice.")
+        return reward_check.read(stage.folder / "rewards.json")
+
+    # ---- models
 
     @cached_property
     def _base_identity(self) -> str:
@@ -120,21 +254,25 @@ class Study:
         """Return the training log of a system: a row a logged update, losses in nats a token, BLEU 0-100."""
         import pandas as pd
 
-        return pd.read_csv(self._trained(system).folder / "log.csv")
+        return pd.read_csv(self.trained(system).folder / "log.csv")
 
     def model(self, system: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
         """Load the model and tokenizer of a system."""
         from gecalign import models
 
-        return models.load(self.profile.model if system == "base" else self._trained(system).folder / "model")
+        return models.load(self.profile.model if system == "base" else self.trained(system).folder / "model")
 
-    def _trained(self, system: str) -> Stage:
-        stages = {"sft": self.sft}
+    def trained(self, system: str) -> Stage:
+        """Return the stage of a trained system, made if need be.
+
+        Raises:
+            ValueError: there is no such system, or it is not trained.
+        """
         if system in UNTRAINED:
             raise ValueError(f"{system!r} is not trained, so it has neither a log nor a model of its own.")
-        if system not in stages:
-            raise ValueError(f"unknown system {system!r}. Systems: {', '.join([*UNTRAINED, *stages])}.")
-        return stages[system]()
+        if system not in TRAINED:
+            raise ValueError(f"unknown system {system!r}. Systems: {', '.join([*UNTRAINED, *TRAINED])}.")
+        return TRAINED[system](self)
 
     # ---- what they write, and what it scores
 
@@ -158,7 +296,7 @@ class Study:
         examples = self.examples(split)
         _check_askable(examples, split, decoding, prompt)
         if system not in UNTRAINED and not allow_other_prompt:
-            prompts.check_same(self._trained(system).record["spec"]["prompt"], prompts.digest(prompt))
+            prompts.check_same(self.trained(system).record["spec"]["prompt"], prompts.digest(prompt))
         spec = {
             "system": system,
             "model": self._identity(system),
@@ -181,7 +319,7 @@ class Study:
     def _identity(self, system: str) -> str:
         if system in UNTRAINED:
             return "copy" if system == "copy" else self._base_identity
-        return self._trained(system).content
+        return self.trained(system).content
 
     def _predict(
         self, system: str, examples: Sequence[Example], decoding: config.Decoding, prompt: config.Prompt
@@ -204,6 +342,15 @@ class Study:
             file.write(f"{system} seed {self.seed}\n")
         count = len(path.read_text(encoding="utf-8").splitlines())
         print(f"test set of {self.profile.name}: reading {count} ({system}, seed {self.seed})", file=sys.stderr)
+
+
+TRAINED: dict[str, Callable[[Study], Stage]] = {
+    "sft": Study.sft,
+    "sft-continued": Study.sft_continued,
+    "sft-careful": Study.sft_careful,
+    "dpo": Study.dpo,
+    "grpo": Study.grpo,
+}
 
 
 def _check_askable(examples: Sequence[Example], split: str, decoding: config.Decoding, prompt: config.Prompt) -> None:

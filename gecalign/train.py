@@ -1,49 +1,35 @@
-"""Training through TRL. So far: SFT; DPO and GRPO will stand beside it, parallel line by line.
+"""SFT, DPO and GRPO through TRL, side by side: what differs between the methods is what differs between the lines.
 
-What all methods share: dev BLEU is measured during training by the decoder that also measures the
-result, the checkpoint with the highest dev BLEU is kept, the log goes to `log.csv`, and training goes on
-from the last checkpoint where it was interrupted.
+Each function trains a model, leaves the checkpoint with the highest dev BLEU (`model/`) and the log (`log.csv`) in a
+folder, and returns the facts worth recording. What they share stands in `gecalign.loop`.
 """
 
 from __future__ import annotations
 
 import json
-import shutil
-import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import torch
 from datasets import Dataset
-from transformers import (
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-    PrinterCallback,
-    ProgressCallback,
-    Trainer,
-    TrainerCallback,
-    TrainerState,
-)
-from trl import SFTConfig, SFTTrainer
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from trl import DPOConfig, DPOTrainer, GRPOConfig, GRPOTrainer, SFTConfig, SFTTrainer
+from trl.trainer.utils import add_fused_lm_head
 
-from gecalign import config, metrics, models, prompts
+from gecalign import config, loop, prompts, rewards
 from gecalign.decode import decode
 from gecalign.examples import Example
-
-# Kept out of the log: clock times, which differ from run to run (a digest covers the log), the trainer's closing
-# summary, and TRL's count of tokens, which starts at zero again when training is resumed.
-_LEFT_OUT = ("runtime", "per_second", "total_flos", "train_loss", "num_tokens")
-LOG_ROWS = 60  # spread evenly over the training; the updates that are evaluated are logged as well
-_STATE = "trainer_state.json"  # the trainer writes it last, so a checkpoint that has it whole is whole
+from gecalign.lm_head import use_plain_head
+from gecalign.pairs import PreferencePair
 
 
 def sft(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
-    train: Sequence[Example],
+    train: Sequence[dict[str, str]],
     dev: Sequence[Example],
     settings: config.SFT,
     prompt: config.Prompt,
@@ -51,21 +37,77 @@ def sft(
     seed: int,
     folder: Path,
 ) -> dict[str, Any]:
-    """Fine-tune `model` on the demonstrations; leave the best model and the log in `folder`.
+    """Fine-tune `model` on rows of prompt and completion, such as `demonstrations` or `references` give.
 
     The loss is the mean negative log-likelihood (nats a token) of the completion and the EOS after it,
     given the prompt; with `completion_only_loss=False` the prompt's tokens count too. Explained in chapter 2.
-
-    Returns:
-        What is worth recording: chosen step, its dev BLEU, tokens trained on, rows used and dropped.
     """
-    rows = demonstrations(train, prompt)
-    usable = fitting(rows, tokenizer, settings.max_length)
+    usable = fitting(train, tokenizer, settings.max_length)
     trainer = sft_trainer(model, tokenizer, usable, references(dev, prompt), settings, seed, folder)
-    trainer.dev_bleu = dev_bleu(dev, tokenizer, prompt, decoding)
-    minutes = settings.steps * seconds_per_update(trainer) / 60
-    print(f"[sft] about {minutes:.0f} min on this machine, plus what the evaluations take", file=sys.stderr)
-    return {**_run(trainer, tokenizer, folder), "rows": len(usable), "too_long": len(rows) - len(usable)}
+    trainer.dev_bleu = loop.dev_bleu(dev, tokenizer, prompt, decoding)
+    loop.announce("sft", settings.steps * loop.seconds_per_update(trainer))
+    facts = loop.run(trainer, tokenizer, folder)
+    log = pd.read_csv(folder / "log.csv")
+    lowest = int(log["step"].iloc[log["eval_loss"].argmin()])
+    return {**facts, "lowest_loss_step": lowest, "rows": len(usable), "too_long": len(train) - len(usable)}
+
+
+def dpo(
+    model: PreTrainedModel,
+    reference_model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    train: Sequence[PreferencePair],
+    held_out: Sequence[PreferencePair],
+    dev: Sequence[Example],
+    settings: config.DPO,
+    prompt: config.Prompt,
+    decoding: config.Decoding,
+    seed: int,
+    folder: Path,
+) -> dict[str, Any]:
+    """Train `model` to prefer the chosen completion of each pair to the rejected one.
+
+    The loss is -log sigmoid(beta * ((log pi(chosen) - log ref(chosen)) - (log pi(rejected) - log ref(rejected)))),
+    log-probabilities in nats, summed over the tokens of a completion and its EOS (Rafailov et al. 2023, equation
+    7, https://arxiv.org/abs/2305.18290). Explained in chapter 4.
+
+    Args:
+        reference_model: what the model must not stray from; its log-probabilities are computed once.
+        held_out: pairs whose loss and accuracy are only measured.
+    """
+    trainer = dpo_trainer(model, reference_model, tokenizer, train, held_out, settings, seed, folder)
+    trainer.dev_bleu = loop.dev_bleu(dev, tokenizer, prompt, decoding)
+    loop.announce("dpo", trainer.args.max_steps * loop.seconds_per_update(trainer))
+    return {**loop.run(trainer, tokenizer, folder), "pairs": len(train), "held_out": len(held_out)}
+
+
+def grpo(
+    model: PreTrainedModel,
+    reference_model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    train: Sequence[Example],
+    dev: Sequence[Example],
+    settings: config.GRPO,
+    prompt: config.Prompt,
+    decoding: config.Decoding,
+    seed: int,
+    folder: Path,
+) -> dict[str, Any]:
+    """Train `model` to write more of what a reward prefers among its own samples, a group of them for each prompt.
+
+    Explained in chapter 6. The last group's completions, rewards and advantages are left in `groups.jsonl`.
+
+    Args:
+        reference_model: what the KL divergence in the log is measured from; with `beta` above 0 the loss
+            contains it too.
+    """
+    trainer = grpo_trainer(model, reference_model, tokenizer, train, settings, prompt, decoding, seed, folder)
+    trainer.dev_bleu = loop.dev_bleu(dev, tokenizer, prompt, decoding)
+    plan = grpo_plan(settings)
+    loop.announce("grpo", _grpo_seconds(trainer, train, settings, prompt, decoding), f"{plan_in_words(plan)}; ")
+    facts = loop.run(trainer, tokenizer, folder)
+    _write_groups(trainer, folder / "groups.jsonl")
+    return {**facts, **plan}
 
 
 def sft_trainer(
@@ -78,35 +120,149 @@ def sft_trainer(
     folder: Path,
 ) -> SFTTrainer:
     """Return TRL's trainer on rows of prompt and completion, ready to train."""
-    order = torch.Generator()
-    evaluate_at = EvaluateAt(evaluation_steps(settings.steps, settings.evaluations))
-    trainer = _measured(SFTTrainer, order)(
+    trainer = loop.measured(SFTTrainer)(
         model=model,
         processing_class=tokenizer,
         args=SFTConfig(
             completion_only_loss=settings.completion_only_loss,
             max_length=None,  # rows that are too long were dropped, not cut
-            **_shared_arguments(settings, seed, folder),
+            train_sampling_strategy="group_by_length",
+            include_num_input_tokens_seen="non_padding",
+            eval_on_start=True,
+            **loop.shared_arguments(settings, settings.steps, seed, folder),
         ),
         train_dataset=Dataset.from_list(list(train)),
         eval_dataset=Dataset.from_list(list(dev)),
-        callbacks=[evaluate_at, SeedOrder(order), Progress()],
     )
-    trainer.remove_callback(PrinterCallback)
-    return trainer
+    return loop.finish(trainer, loop.evaluation_steps(settings.steps, settings.evaluations))
 
 
-def seconds_per_update(trainer: Trainer) -> float:
-    """Measure what one update takes: forward and backward pass on the first rows, without changing the model."""
-    rows = [trainer.train_dataset[i] for i in range(min(trainer.args.train_batch_size, len(trainer.train_dataset)))]
-    batch = {name: column.to(trainer.model.device) for name, column in trainer.data_collator(rows).items()}
-    times = []
-    for _ in range(3):  # the first ones warm up
-        start = time.perf_counter()
-        trainer.model(**batch).loss.backward()
-        times.append(time.perf_counter() - start)
-        trainer.model.zero_grad()
-    return min(times) * trainer.args.gradient_accumulation_steps
+def dpo_trainer(
+    model: PreTrainedModel,
+    reference_model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    train: Sequence[PreferencePair],
+    held_out: Sequence[PreferencePair],
+    settings: config.DPO,
+    seed: int,
+    folder: Path,
+) -> DPOTrainer:
+    """Return TRL's trainer on preference pairs, ready to train.
+
+    Raises:
+        ValueError: there is no pair.
+    """
+    if not train:
+        raise ValueError(
+            "there is no preference pair to train on. Chapter 3 shows where pairs get lost: sample more "
+            "(pairs__samples, pairs__prompts), warmer (pairs__temperature), or from prompts that SFT has not seen."
+        )
+    steps = settings.epochs * -(-len(train) // settings.batch_size)
+    trainer = loop.measured(DPOTrainer, evaluate_loss=bool(held_out))(
+        model=model,
+        ref_model=reference_model,
+        processing_class=tokenizer,
+        args=DPOConfig(
+            beta=settings.beta,
+            loss_type="sigmoid",
+            max_length=None,  # both completions end in EOS, and are not cut
+            precompute_ref_log_probs=True,
+            include_num_input_tokens_seen="non_padding",
+            eval_on_start=True,
+            **loop.shared_arguments(settings, steps, seed, folder),
+        ),
+        train_dataset=_preferences(train),
+        eval_dataset=_preferences(held_out or train[:1]),
+    )
+    return loop.finish(trainer, loop.even_steps(steps, settings.evaluations))
+
+
+def grpo_trainer(
+    model: PreTrainedModel,
+    reference_model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    train: Sequence[Example],
+    settings: config.GRPO,
+    prompt: config.Prompt,
+    decoding: config.Decoding,
+    seed: int,
+    folder: Path,
+) -> GRPOTrainer:
+    """Return TRL's trainer on prompts and a reward, ready to train.
+
+    Raises:
+        ValueError: the samples of a generation cannot be divided into groups, or there are too few prompts for one.
+    """
+    plan = grpo_plan(settings)
+    _check_enough(train, plan)
+    objective = rewards.objective(settings.reward)
+    shared = loop.shared_arguments(settings, settings.steps, seed, folder)
+    trainer = loop.measured(_WithKL, evaluate_loss=False)(
+        model=model,
+        processing_class=tokenizer,
+        reward_funcs=[rewards.for_trl(reward) for reward in objective.rewards],
+        args=GRPOConfig(
+            reward_weights=list(objective.weights),
+            multi_objective_aggregation=settings.multi_objective,
+            num_generations=settings.group_size,
+            steps_per_generation=shared["gradient_accumulation_steps"] * settings.updates_per_generation,
+            max_completion_length=decoding.max_new_tokens,
+            temperature=settings.temperature,
+            top_p=settings.top_p,
+            beta=settings.beta,
+            epsilon=settings.epsilon,
+            loss_type=settings.loss,
+            scale_rewards=settings.scale_rewards,
+            include_num_input_tokens_seen="no",  # the trainer counts them itself
+            **shared | {"per_device_eval_batch_size": settings.group_size},
+        ),
+        train_dataset=Dataset.from_list(grpo_rows(train, prompt)),
+        eval_dataset=Dataset.from_list(grpo_rows(train[:1], prompt)),  # not used: what is evaluated is dev BLEU
+    )
+    add_fused_lm_head(reference_model, temperature=settings.temperature)
+    use_plain_head(reference_model, settings.temperature)
+    trainer.kl_reference = reference_model.eval()
+    return loop.finish(trainer, loop.even_steps(settings.steps, settings.evaluations), settings.temperature)
+
+
+class _WithKL(GRPOTrainer):
+    """TRL's trainer; the KL divergence from the reference is logged even where the loss does not contain it."""
+
+    kl_reference: PreTrainedModel
+
+    def _get_per_token_logps_and_entropies(self, model: Any, *args: Any, **kwargs: Any) -> Any:
+        result = super()._get_per_token_logps_and_entropies(model, *args, **kwargs)
+        if torch.is_grad_enabled():  # so this is the policy, in the loss
+            self._policy_logps = result[0].detach()
+        return result
+
+    def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> Any:
+        loss = super()._compute_loss(model, inputs)
+        if self.beta == 0:  # else the trainer has done it
+            mask = inputs["completion_mask"]
+            ids = torch.cat([inputs["prompt_ids"], inputs["completion_ids"]], dim=1)
+            attended = torch.cat([inputs["prompt_mask"], mask], dim=1)
+            with torch.no_grad():
+                asked = self._get_per_token_logps_and_entropies(self.kl_reference, ids, attended, mask.shape[1])
+                difference = asked[0] - self._policy_logps
+                # an estimate from the policy's own samples that is never negative, as TRL and the GRPO paper have it
+                divergence = difference.exp() - difference - 1
+                mean = (divergence * mask).sum() / mask.sum().clamp(min=1)
+            self._metrics["train"]["kl"].append(self.accelerator.gather(mean).mean().item())
+        return loss
+
+
+def _write_groups(trainer: GRPOTrainer, path: Path) -> None:
+    """Write the last generation, a line a sample: prompt, completion, reward, advantage."""
+    logs = trainer._logs
+    columns = {name: list(logs[column]) for name, column in (("prompt", "prompt"), ("completion", "completion"))}
+    columns |= {f"reward {name}": list(values) for name, values in logs["rewards"].items()}
+    columns["advantage"] = list(logs["advantages"])
+    rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8", newline="\n")
+
+
+# ---- what they are trained on
 
 
 def demonstrations(examples: Sequence[Example], prompt: config.Prompt) -> list[dict[str, str]]:
@@ -144,176 +300,85 @@ def fitting(
     return kept
 
 
-def evaluation_steps(steps: int, evaluations: int) -> tuple[int, ...]:
-    """Return at which updates to evaluate: evenly, and denser at the start, where most is learnt.
+def _preferences(pairs: Sequence[PreferencePair]) -> Dataset:
+    return Dataset.from_list([{"prompt": p.prompt, "chosen": p.chosen, "rejected": p.rejected} for p in pairs])
 
-    >>> evaluation_steps(800, 4)
-    (25, 50, 100, 200, 400, 600, 800)
+
+def grpo_rows(examples: Sequence[Example], prompt: config.Prompt) -> list[dict[str, str]]:
+    """Return the prompts, and the columns that the reward is computed from."""
+    return [
+        {"prompt": prompts.render(prompt, e.source), "reference": e.reference, "source": e.source} for e in examples
+    ]
+
+
+# ---- the arithmetic of GRPO's batches
+
+
+def grpo_plan(settings: config.GRPO) -> dict[str, int]:
+    """Return how many prompts and samples an update, a generation and the whole training take.
+
+    Raises:
+        ValueError: the samples of a generation are no multiple of the group size, or a group has one sample.
     """
-    if steps < 1 or evaluations < 1:
-        raise ValueError(f"sft__steps ({steps}) and sft__evaluations ({evaluations}) must be at least 1.")
-    interval = max(1, steps // evaluations)
-    early = {interval // 8, interval // 4, interval // 2} - {0}
-    return tuple(sorted({*early, *range(interval, steps + 1, interval), steps}))
+    generation = settings.batch_size * settings.updates_per_generation  # samples
+    if settings.group_size < 2:
+        raise ValueError(f"grpo__group_size is {settings.group_size}: a group needs two samples to compare.")
+    if generation % settings.group_size:
+        raise ValueError(
+            f"a generation has {generation} samples (batch_size {settings.batch_size} times updates_per_generation "
+            f"{settings.updates_per_generation}), which is no multiple of grpo__group_size, {settings.group_size}."
+        )
+    generations = -(-settings.steps // settings.updates_per_generation)
+    return {
+        "updates": settings.steps,
+        "samples_an_update": settings.batch_size,
+        "prompts_a_generation": generation // settings.group_size,
+        "updates_a_generation": settings.updates_per_generation,
+        "prompts_in_all": generations * generation // settings.group_size,
+        "samples_in_all": generations * generation,
+    }
 
 
-class EvaluateAt(TrainerCallback):
-    """Log, evaluate, and save what a resumed training needs, after the given updates."""
-
-    def __init__(self, steps: Sequence[int]):
-        self.steps = set(steps)
-
-    def on_step_end(self, args: Any, state: TrainerState, control: Any, **kwargs: Any) -> None:
-        """Called by the trainer."""
-        if state.global_step in self.steps:
-            # logged too: losses are averaged since the last log, and a resumed training starts a new average
-            control.should_log = control.should_evaluate = control.should_save = True
+def plan_in_words(plan: dict[str, int]) -> str:
+    """Return the arithmetic of the batches as a sentence."""
+    use = plan["updates_a_generation"]
+    return (
+        f"{plan['updates']} updates of {plan['samples_an_update']} samples; each generation has "
+        f"{plan['prompts_a_generation']} prompts and lasts {use} update{'s' * (use > 1)}, so that every sample is used "
+        f"once{', by a policy that has moved on' * (use > 1)}; {plan['prompts_in_all']:,} prompts and "
+        f"{plan['samples_in_all']:,} samples in all"
+    )
 
 
-class SeedOrder(TrainerCallback):
-    """Draw the order of the rows from seed and epoch alone, so that a resumed training sees the same order."""
-
-    def __init__(self, order: torch.Generator):
-        self.order = order
-
-    def on_epoch_begin(self, args: Any, state: TrainerState, control: Any, **kwargs: Any) -> None:
-        """Called by the trainer."""
-        self.order.manual_seed(args.seed + 1000 * int(state.epoch or 0))
+def _check_enough(train: Sequence[Example], plan: dict[str, int]) -> None:
+    if len(train) < plan["prompts_a_generation"]:
+        raise ValueError(
+            f"a generation takes {plan['prompts_a_generation']} prompts, and there are only {len(train)}. Lower "
+            "grpo__batch_size, raise grpo__group_size, or give more (data__preference_rows)."
+        )
 
 
-class Progress(ProgressCallback):
-    """The trainer's progress bar, without the log on standard output: that is in `log.csv`."""
-
-    def on_log(self, args: Any, state: TrainerState, control: Any, **kwargs: Any) -> None:
-        """Print nothing."""
-
-
-def dev_bleu(
-    dev: Sequence[Example],
-    tokenizer: PreTrainedTokenizerBase,
+def _grpo_seconds(
+    trainer: GRPOTrainer,
+    train: Sequence[Example],
+    settings: config.GRPO,
     prompt: config.Prompt,
     decoding: config.Decoding,
-) -> Callable[[PreTrainedModel], float]:
-    """Return a function that decodes `dev` with a model and gives its corpus BLEU (0-100)."""
-    asked = [prompts.render(prompt, example.source) for example in dev]
-    targets = [example.reference for example in dev]
-
-    def bleu(model: PreTrainedModel) -> float:
-        outputs = decode(model, tokenizer, asked, decoding)
-        return metrics.bleu.corpus([prompts.hypothesis(output[0].text) for output in outputs], targets).value
-
-    return bleu
-
-
-def _measured(trainer_class: type, order: torch.Generator) -> type:
-    """Return the trainer class with dev BLEU in what `evaluate` reports, and rows in the order that `order` draws."""
-
-    class Measured(trainer_class):
-        dev_bleu: Callable[[PreTrainedModel], float]
-
-        def _get_train_sampler(self, *args: Any) -> Any:
-            sampler = super()._get_train_sampler(*args)
-            sampler.generator = order
-            return sampler
-
-        def compute_loss(self, *args: Any, **kwargs: Any) -> Any:
-            # TRL's own computes the same value in tiles, which saves memory where the vocabulary is large; on a
-            # CPU, with the tiny base, that takes about 1.5 times as long (bench/sft_loss.py)
-            if models.device().type == "cpu":
-                return Trainer.compute_loss(self, *args, **kwargs)
-            return super().compute_loss(*args, **kwargs)
-
-        def evaluate(self, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any) -> dict[str, float]:
-            result = super().evaluate(*args, metric_key_prefix=metric_key_prefix, **kwargs)
-            bleu = {f"{metric_key_prefix}_bleu": self.dev_bleu(self.accelerator.unwrap_model(self.model))}
-            self.log(bleu)
-            return {**result, **bleu}
-
-    Measured.__name__ = trainer_class.__name__
-    return Measured
-
-
-def _shared_arguments(settings: config.SFT, seed: int, folder: Path) -> dict[str, Any]:
-    micro_batch = settings.micro_batch_size or settings.batch_size
-    if settings.batch_size % micro_batch:
-        raise ValueError(f"batch_size ({settings.batch_size}) must be a multiple of micro_batch_size ({micro_batch}).")
-    return {
-        "output_dir": str(folder / "checkpoints"),
-        "seed": seed,
-        "max_steps": settings.steps,
-        "per_device_train_batch_size": micro_batch,
-        "gradient_accumulation_steps": settings.batch_size // micro_batch,
-        "per_device_eval_batch_size": micro_batch,
-        "learning_rate": settings.learning_rate,
-        "warmup_steps": settings.warmup_steps,
-        "lr_scheduler_type": "cosine",
-        "weight_decay": settings.weight_decay,
-        "max_grad_norm": settings.max_grad_norm,
-        "train_sampling_strategy": "group_by_length",
-        "activation_checkpointing": False,
-        "eval_on_start": True,
-        # `EvaluateAt` adds steps to these two
-        "eval_strategy": "steps",
-        "eval_steps": settings.steps,
-        "save_strategy": "steps",
-        "save_steps": settings.steps,
-        "save_total_limit": 2,  # the best one and the last
-        "metric_for_best_model": "bleu",
-        "greater_is_better": True,
-        "logging_steps": max(1, settings.steps // LOG_ROWS),
-        "include_num_input_tokens_seen": "non_padding",
-        "disable_tqdm": True,  # `Progress` shows one
-        "dataloader_pin_memory": models.device().type == "cuda",
-        "report_to": "none",
-        **models.precision(),
-    }
-
-
-def _run(trainer: Any, tokenizer: PreTrainedTokenizerBase, folder: Path) -> dict[str, Any]:
-    """Train, from the last checkpoint if there is one; save the best model and the log; return the facts."""
-    checkpoints = folder / "checkpoints"
-    last = _last_checkpoint(checkpoints)
-    if last is None or _state(last).global_step < trainer.args.max_steps:  # else only what follows was cut off
-        trainer.train(resume_from_checkpoint=str(last) if last else None)
-    state = _state(checkpoints / f"checkpoint-{trainer.args.max_steps}")
-    best, _ = models.load(checkpoints / f"checkpoint-{state.best_global_step}")
-    models.save(best, tokenizer, folder / "model")
-    log = log_table(state.log_history)
-    log.to_csv(folder / "log.csv", index=False)
-    shutil.rmtree(checkpoints)
-    return {
-        "chosen_step": state.best_global_step,
-        "dev_bleu": state.best_metric,
-        "lowest_loss_step": int(log["step"].iloc[log["eval_loss"].argmin()]),
-        "parameters": sum(p.numel() for p in best.parameters()),
-        "tokens": int(log["num_input_tokens_seen"].max()),
-    }
-
-
-def log_table(history: Sequence[dict[str, float]]) -> pd.DataFrame:
-    """Return the trainer's log as a table with a row a step; see `_LEFT_OUT`."""
-    rows: dict[int, dict[str, float]] = {}
-    for entry in history:
-        values = {key: value for key, value in entry.items() if not any(word in key for word in _LEFT_OUT)}
-        rows.setdefault(int(entry["step"]), {}).update(values)
-    # sorted, because the order of the columns in the history depends on whether training was resumed
-    table = pd.DataFrame([rows[step] for step in sorted(rows)])
-    return table[["step", *sorted(str(column) for column in table if column != "step")]]
-
-
-def _last_checkpoint(folder: Path) -> Path | None:
-    """Return the last checkpoint that was written whole; one that a kill cut short has no readable state."""
-    whole = [path for path in folder.glob("checkpoint-*") if _is_json(path / _STATE)]
-    return max(whole, key=lambda path: _state(path).global_step, default=None)
-
-
-def _state(checkpoint: Path) -> TrainerState:
-    return TrainerState.load_from_json(str(checkpoint / _STATE))
-
-
-def _is_json(path: Path) -> bool:
-    try:
-        json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return True
+) -> float:
+    """Estimate the whole training: time one generation, and forward and backward pass on what it wrote."""
+    plan = grpo_plan(settings)
+    asked = [prompts.render(prompt, example.source) for example in train[: plan["prompts_a_generation"]]]
+    sampling = config.Decoding(
+        settings.temperature, settings.top_p, settings.group_size, decoding.max_new_tokens, decoding.batch_tokens
+    )
+    start = time.perf_counter()
+    written = decode(trainer.model, trainer.processing_class, asked, sampling)
+    generating = time.perf_counter() - start
+    texts = [ask + sample.text for ask, group in zip(asked, written, strict=True) for sample in group]
+    micro_batch = texts[: trainer.args.train_batch_size]
+    batch = trainer.processing_class(micro_batch, padding=True, return_tensors="pt").to(trainer.model.device)
+    start = time.perf_counter()
+    trainer.model(**batch, labels=batch["input_ids"]).loss.backward()
+    learning = (time.perf_counter() - start) * trainer.args.gradient_accumulation_steps
+    trainer.model.zero_grad()
+    return settings.steps * (generating / settings.updates_per_generation + learning)

@@ -1,11 +1,11 @@
-"""TinyGEC as a corpus: pairs of a learner's sentence and its correction, in three splits.
+"""TinyGEC as a corpus: pairs of a learner's sentence and its correction, in four splits.
 
 The same seed gives the same bytes. Every example has a random stream of its own, named after seed, split
 and position, so that fewer rows are the beginning of more rows; and the hasty annotator has another, so
 that `miss` changes the demonstrations and nothing else.
 
 No sentence of a split, source or reference, stands in an earlier split (they are drawn in the order
-test, dev, train), and no pair stands twice in a split. What that rejects is counted.
+test, dev, train, preference), and no pair stands twice in a split. What that rejects is counted.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from gecalign.config import Data
     from gecalign.data import Corpus
 
-SPLITS = ("test", "dev", "train")  # in the order in which they are drawn
+SPLITS = ("test", "dev", "train", "preference")  # in the order in which they are drawn
 SHARED, REPEATED = "sentence of an earlier split", "pair repeated within a split"
 MOST_DRAWS = 1000  # for one example, before saying that the grammar has run out of sentences
 
@@ -82,7 +82,7 @@ def generate(
 
 
 def generate_splits(rows: Mapping[str, int], seed: int, miss: Miss = 0.0) -> dict[str, Split]:
-    """Generate the splits that `rows` names ("test", "dev", "train"), sharing no sentence."""
+    """Generate the splits that `rows` names (see `SPLITS`), sharing no sentence."""
     unknown = sorted(rows.keys() - set(SPLITS))
     if unknown:
         raise ValueError(f"unknown splits {unknown}. Choose from {', '.join(SPLITS)}.")
@@ -105,11 +105,15 @@ def build(config: Data) -> Corpus:
 
     if config.train_rows is None:
         raise ValueError("TinyGEC is as large as you want: give data.train_rows a number of rows.")
-    rows = {"test": config.test_rows, "dev": config.dev_rows, "train": config.train_rows}
+    rows = {
+        "test": config.test_rows,
+        "dev": config.dev_rows,
+        "train": config.train_rows,
+        "preference": config.preference_rows,
+    }
     splits = generate_splits(rows, config.seed, config.miss)
     rejected = sum((Counter(split.rejected) for split in splits.values()), Counter[str]())
-    examples = {name: split.examples for name, split in splits.items()}
-    return Corpus(examples["train"], examples["dev"], examples["test"], dropped=dict(rejected))
+    return Corpus(**{name: split.examples for name, split in splits.items()}, dropped=dict(rejected))
 
 
 def _example(

@@ -1,0 +1,260 @@
+"""What the three trainers share: measuring on dev, keeping the best checkpoint, resuming, the log.
+
+Dev BLEU is measured during training by the decoder that also measures the result, the checkpoint with the
+highest dev BLEU is kept, the log goes to `log.csv`, and training goes on from the last checkpoint where it
+was interrupted, to the same weights.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from transformers import (
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    PrinterCallback,
+    ProgressCallback,
+    Trainer,
+    TrainerCallback,
+    TrainerState,
+)
+
+from gecalign import config, metrics, models, prompts
+from gecalign.decode import decode
+from gecalign.examples import Example
+from gecalign.lm_head import use_plain_head
+
+# Kept out of the log: clock times, which differ from run to run (a digest covers the log), the trainer's closing
+# summary, and TRL's count of tokens, which starts at zero again when training is resumed.
+_LEFT_OUT = ("runtime", "per_second", "total_flos", "train_loss", "num_tokens", "step_time")
+LOG_ROWS = 60  # spread evenly over the training; the updates that are evaluated are logged as well
+_STATE = "trainer_state.json"  # the trainer writes it last, so a checkpoint that has it whole is whole
+
+
+def even_steps(steps: int, evaluations: int) -> tuple[int, ...]:
+    """Return at which updates to evaluate: evenly, the last one included.
+
+    >>> even_steps(80, 4)
+    (20, 40, 60, 80)
+    """
+    if steps < 1 or evaluations < 1:
+        raise ValueError(f"the updates ({steps}) and the evaluations among them ({evaluations}) must be at least 1.")
+    interval = max(1, steps // evaluations)
+    return tuple(sorted({*range(interval, steps + 1, interval), steps}))
+
+
+def evaluation_steps(steps: int, evaluations: int) -> tuple[int, ...]:
+    """Return at which updates to evaluate: evenly, and denser at the start, where most is learnt.
+
+    >>> evaluation_steps(800, 4)
+    (25, 50, 100, 200, 400, 600, 800)
+    """
+    even = even_steps(steps, evaluations)
+    interval = even[0]
+    return tuple(sorted({*({interval // 8, interval // 4, interval // 2} - {0}), *even}))
+
+
+class EvaluateAt(TrainerCallback):
+    """Log, evaluate, and save what a resumed training needs, after the given updates."""
+
+    def __init__(self, steps: Sequence[int]):
+        self.steps = set(steps)
+
+    def on_step_end(self, args: Any, state: TrainerState, control: Any, **kwargs: Any) -> None:
+        """Called by the trainer."""
+        if state.global_step in self.steps:
+            # logged too: losses are averaged since the last log, and a resumed training starts a new average
+            control.should_log = control.should_evaluate = control.should_save = True
+
+
+class SeedOrder(TrainerCallback):
+    """Draw the order of the rows from seed and epoch alone, so that a resumed training sees the same order."""
+
+    def __init__(self, order: torch.Generator):
+        self.order = order
+
+    def on_epoch_begin(self, args: Any, state: TrainerState, control: Any, **kwargs: Any) -> None:
+        """Called by the trainer."""
+        self.order.manual_seed(args.seed + 1000 * int(state.epoch or 0))
+
+
+class Progress(ProgressCallback):
+    """The trainer's progress bar, without the log on standard output: that is in `log.csv`."""
+
+    def on_log(self, args: Any, state: TrainerState, control: Any, **kwargs: Any) -> None:
+        """Print nothing."""
+
+
+def dev_bleu(
+    dev: Sequence[Example],
+    tokenizer: PreTrainedTokenizerBase,
+    prompt: config.Prompt,
+    decoding: config.Decoding,
+) -> Callable[[PreTrainedModel], float]:
+    """Return a function that decodes `dev` with a model and gives its corpus BLEU (0-100)."""
+    asked = [prompts.render(prompt, example.source) for example in dev]
+    targets = [example.reference for example in dev]
+
+    def bleu(model: PreTrainedModel) -> float:
+        outputs = decode(model, tokenizer, asked, decoding)
+        return metrics.bleu.corpus([prompts.hypothesis(output[0].text) for output in outputs], targets).value
+
+    return bleu
+
+
+def measured(trainer_class: type, evaluate_loss: bool = True) -> type:
+    """Return the trainer class with two changes: dev BLEU in what `evaluate` reports, and a row order of its own.
+
+    The result has two attributes to be set: `dev_bleu`, see above, and `order`, the generator that shuffles.
+
+    Args:
+        evaluate_loss: whether `evaluate` also reports what the trainer itself measures on its evaluation rows.
+    """
+
+    class Measured(trainer_class):
+        dev_bleu: Callable[[PreTrainedModel], float]
+        order: torch.Generator
+
+        def _get_train_sampler(self, *args: Any) -> Any:
+            sampler = super()._get_train_sampler(*args)
+            sampler.generator = self.order
+            return sampler
+
+        def evaluate(self, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any) -> dict[str, float]:
+            result = super().evaluate(*args, metric_key_prefix=metric_key_prefix, **kwargs) if evaluate_loss else {}
+            self.model.eval()  # what is logged now is filed under evaluation
+            bleu = {f"{metric_key_prefix}_bleu": self.dev_bleu(self.accelerator.unwrap_model(self.model))}
+            self.log(bleu)
+            return {**result, **bleu}
+
+    Measured.__name__ = trainer_class.__name__
+    return Measured
+
+
+def finish(trainer: Any, evaluate_at: Sequence[int], temperature: float = 1.0) -> Any:
+    """Give a trainer its row order, its callbacks and our progress bar; return it, ready to train."""
+    use_plain_head(trainer.model, temperature)
+    trainer.order = torch.Generator()
+    for callback in (EvaluateAt(evaluate_at), SeedOrder(trainer.order), Progress()):
+        trainer.add_callback(callback)
+    trainer.remove_callback(PrinterCallback)
+    return trainer
+
+
+Settings = config.SFT | config.DPO | config.GRPO
+
+
+def shared_arguments(settings: Settings, steps: int, seed: int, folder: Path) -> dict[str, Any]:
+    """Return the trainer's arguments that all methods share.
+
+    Raises:
+        ValueError: the batch is no multiple of the micro-batch.
+    """
+    micro_batch = settings.micro_batch_size or settings.batch_size
+    if settings.batch_size % micro_batch:
+        raise ValueError(f"batch_size ({settings.batch_size}) must be a multiple of micro_batch_size ({micro_batch}).")
+    return {
+        "output_dir": str(folder / "checkpoints"),
+        "seed": seed,
+        "max_steps": steps,
+        "per_device_train_batch_size": micro_batch,
+        "gradient_accumulation_steps": settings.batch_size // micro_batch,
+        "per_device_eval_batch_size": micro_batch,
+        "learning_rate": settings.learning_rate,
+        "warmup_steps": settings.warmup_steps,
+        "lr_scheduler_type": "cosine",
+        "weight_decay": settings.weight_decay,
+        "max_grad_norm": settings.max_grad_norm,
+        "activation_checkpointing": False,
+        # `EvaluateAt` adds steps to these two
+        "eval_strategy": "steps",
+        "eval_steps": steps,
+        "save_strategy": "steps",
+        "save_steps": steps,
+        "save_total_limit": 2,  # the best one and the last
+        "metric_for_best_model": "bleu",
+        "greater_is_better": True,
+        "logging_steps": max(1, steps // LOG_ROWS),
+        "disable_tqdm": True,  # `Progress` shows one
+        "dataloader_pin_memory": models.device().type == "cuda",
+        "report_to": "none",
+        **models.precision(),
+    }
+
+
+def seconds_per_update(trainer: Trainer) -> float:
+    """Measure what one update takes: forward and backward pass on the first rows, without changing the model."""
+    rows = [trainer.train_dataset[i] for i in range(min(trainer.args.train_batch_size, len(trainer.train_dataset)))]
+    batch = {name: column.to(trainer.model.device) for name, column in trainer.data_collator(rows).items()}
+    times = []
+    for _ in range(3):  # the first ones warm up
+        start = time.perf_counter()
+        trainer.compute_loss(trainer.model, batch).backward()
+        times.append(time.perf_counter() - start)
+        trainer.model.zero_grad()
+    for logged in getattr(trainer, "_metrics", {}).values():
+        logged.clear()  # TRL notes what every loss was computed from, and would log these, too
+    return min(times) * trainer.args.gradient_accumulation_steps
+
+
+def announce(method: str, seconds: float, plan: str = "") -> None:
+    """Print what a training is about to do and about how long it takes, on standard error."""
+    about = f"{seconds / 60:.1f} min" if seconds < 600 else f"{seconds / 60:.0f} min"
+    print(f"[{method}] {plan}about {about} on this machine, plus what the evaluations take", file=sys.stderr)
+
+
+def run(trainer: Any, tokenizer: PreTrainedTokenizerBase, folder: Path) -> dict[str, Any]:
+    """Train, from the last checkpoint if there is one; save the best model and the log; return the facts."""
+    checkpoints = folder / "checkpoints"
+    last = _last_checkpoint(checkpoints)
+    if last is None or _state(last).global_step < trainer.args.max_steps:  # else only what follows was cut off
+        trainer.train(resume_from_checkpoint=str(last) if last else None)
+    state = _state(checkpoints / f"checkpoint-{trainer.args.max_steps}")
+    best, _ = models.load(checkpoints / f"checkpoint-{state.best_global_step}")
+    models.save(best, tokenizer, folder / "model")
+    log_table(state.log_history).to_csv(folder / "log.csv", index=False)
+    shutil.rmtree(checkpoints)
+    return {
+        "chosen_step": state.best_global_step,
+        "dev_bleu": state.best_metric,
+        "updates": trainer.args.max_steps,
+        "parameters": sum(p.numel() for p in best.parameters()),
+        "tokens": state.num_input_tokens_seen,
+    }
+
+
+def log_table(history: Sequence[dict[str, float]]) -> pd.DataFrame:
+    """Return the trainer's log as a table with a row a step; see `_LEFT_OUT`."""
+    rows: dict[int, dict[str, float]] = {}
+    for entry in history:
+        values = {key: value for key, value in entry.items() if not any(word in key for word in _LEFT_OUT)}
+        rows.setdefault(int(entry["step"]), {}).update(values)
+    # sorted, because the order of the columns in the history depends on whether training was resumed
+    table = pd.DataFrame([rows[step] for step in sorted(rows)])
+    return table[["step", *sorted(str(column) for column in table if column != "step")]]
+
+
+def _last_checkpoint(folder: Path) -> Path | None:
+    """Return the last checkpoint that was written whole; one that a kill cut short has no readable state."""
+    whole = [path for path in folder.glob("checkpoint-*") if _is_json(path / _STATE)]
+    return max(whole, key=lambda path: _state(path).global_step, default=None)
+
+
+def _state(checkpoint: Path) -> TrainerState:
+    return TrainerState.load_from_json(str(checkpoint / _STATE))
+
+
+def _is_json(path: Path) -> bool:
+    try:
+        json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return True
