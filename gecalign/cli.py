@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from gecalign.study import Study, SystemEvaluation
+    from gecalign.evaluation import SystemEvaluation
+    from gecalign.study import Study
 
 app = typer.Typer(
     add_completion=False,
@@ -50,21 +51,57 @@ def profiles(
 
 @app.command()
 def run(
-    what: Annotated[str, typer.Argument(help="data, sft, or all: everything up to the test scores")] = "all",
+    what: Annotated[
+        str, typer.Argument(help="data, a trained system, samples, pairs, or all: the test scores")
+    ] = "all",
     profile: ProfileOption = "tiny",
     seed: SeedOption = 0,
     set_: SetOption = None,
 ) -> None:
     """Make a product of the study, and what it needs. What exists is loaded; what was cut off is resumed."""
     study = _study(profile, seed, set_)
-    if what == "data":
-        typer.echo(json.dumps({"folder": str(study.corpus.folder), **study.corpus.facts}, indent=2))
-    elif what == "sft":
-        typer.echo(json.dumps({"folder": str(study.sft().folder), **study.sft().facts}, indent=2))
-    elif what == "all":
+    if what == "all":
         _print_scores(_evaluated(study))
-    else:
-        raise ValueError(f"unknown product {what!r}: say data, sft or all.")
+        return
+    stage = study.product(what)
+    typer.echo(json.dumps({"folder": str(stage.folder), **stage.facts}, indent=2))
+
+
+@app.command()
+def doctor(
+    profile: ProfileOption = "tiny",
+    seed: SeedOption = 0,
+    set_: SetOption = None,
+) -> None:
+    """Look for what would make a long training worthless before it starts."""
+    from gecalign import doctor as checks
+
+    found = checks.examine(_study(profile, seed, set_))
+    for check in found:
+        typer.echo(f"{check.status.upper():<5} {check.name}: {check.words}")
+    if any(check.status == "fail" for check in found):
+        raise typer.Exit(1)
+
+
+@app.command()
+def trial(
+    systems: Annotated[str, typer.Option(help="trained systems, with commas between them")] = "sft,dpo,grpo",
+    profile: ProfileOption = "tiny",
+    seed: SeedOption = 0,
+    set_: SetOption = None,
+    log: Annotated[Path, typer.Option(help="the experiment log, to which rows are appended")] = Path(
+        "results/trials.csv"
+    ),
+    note: Annotated[str, typer.Option(help="what the trial is to find out")] = "",
+) -> None:
+    """Measure systems on dev under changed settings, and write it into the experiment log."""
+    from gecalign import trials
+
+    for row in trials.record(_study(profile, seed, set_), systems.split(","), log, note):
+        typer.echo(
+            f"{row['system']}: greedy {row['greedy_bleu']} BLEU, {row['gain']:+} over {trials.CONTROL} "
+            f"({row['gain_low']:+} to {row['gain_high']:+}); sampled {row['sampled_bleu']}, {row['sampled_gain']:+}"
+        )
 
 
 @app.command()
@@ -73,7 +110,7 @@ def correct(
     profile: ProfileOption = "tiny",
     seed: SeedOption = 0,
     set_: SetOption = None,
-    system: Annotated[str, typer.Option(help="whose model: base or sft")] = "sft",
+    system: Annotated[str, typer.Option(help="whose model: base, sft, dpo, grpo, ...")] = "sft",
     plain: Annotated[bool, typer.Option(help="print the corrected text only")] = False,
 ) -> None:
     """Correct a sentence, and mark what was changed."""
@@ -127,7 +164,7 @@ def book(
     """Run every chapter and build the site."""
     from gecalign import book as builder
 
-    _evaluated(_study(profile, seed, None))  # the chapters would make it too, but without a progress bar
+    _prepare(_study(profile, seed, None))  # the chapters would make it too, but without a progress bar
     builder.build(profile, seed, only or ())
 
 
@@ -168,7 +205,17 @@ def _changes(assignments: list[str]) -> dict[str, Any]:
 
 
 def _evaluated(study: Study) -> list[SystemEvaluation]:
-    return [study.evaluation(system, "test") for system in ("copy", "base", "sft")]
+    return [study.evaluation(system, "test") for system in ("copy", "base", "sft", "sft-continued", "dpo", "grpo")]
+
+
+def _prepare(study: Study) -> None:
+    """Make what the chapters show."""
+    from gecalign import sweep
+
+    study.reward_check()
+    sweep.betas(study)
+    sweep.checkpoints(study)
+    _evaluated(study)
 
 
 def _print_scores(evaluations: list[SystemEvaluation]) -> None:

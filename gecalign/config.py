@@ -30,7 +30,7 @@ class Data:
     revision: str | None = None  # the hub commit; required for a hub name
     task: str | None = None  # keep the rows whose `task` column says this (CoEdIT mixes several tasks)
     train_rows: int | None = None  # of SFT's demonstrations; None: all that the other splits leave
-    preference_rows: int = 4000  # prompts for pairs and rewards, which SFT has not seen
+    preference_rows: int = 0  # prompts for pairs and rewards, which SFT has not seen
     dev_rows: int = 500
     test_rows: int = 2000
     seed: int = 0  # of the generated corpus and the hasty annotator, not of the study
@@ -226,7 +226,7 @@ PROFILES = {
             about="the default: a Llama of 1 M parameters on generated sentences; minutes on two CPU cores",
             # An annotator who overlooks three errors in ten: demonstrations are worse than judgements, as in
             # practice, and there is something left to learn after SFT.
-            data=Data(train_rows=20_000, miss=0.3),
+            data=Data(train_rows=20_000, preference_rows=4000, miss=0.3),
         ),
         Profile(
             name="smollm-135m",

@@ -147,7 +147,9 @@ def chrf_counts(hypothesis: str, reference: str) -> list[int]:
 def gleu_counts(hypothesis: str, reference: str, source: str) -> list[int]:
     """Return GLEU's counts of one sentence, as in `gleu_statistics`; n-grams of reference and source are cached."""
     written = _all_ngrams.__wrapped__(hypothesis)  # each hypothesis comes once, and would only fill the cache
-    matched = [_gleu_matches(*same_order) for same_order in zip(written, *map(_all_ngrams, (reference, source)), strict=True)]
+    matched = [
+        _gleu_matches(*same_order) for same_order in zip(written, *map(_all_ngrams, (reference, source)), strict=True)
+    ]
     return [
         written[0].total(),
         _all_ngrams(reference)[0].total(),

@@ -194,5 +194,5 @@ def _check(settings: Pairs) -> None:
         raise ValueError(f"unknown pairs__selection {settings.selection!r}. Selections: {', '.join(SELECTIONS)}.")
     if not 0 <= settings.minimum_margin < 1:
         raise ValueError(
-            f"pairs__minimum_margin is {settings.minimum_margin}; rewards lie between 0 and 1, so their margin does too."
+            f"pairs__minimum_margin is {settings.minimum_margin}; rewards lie between 0 and 1, and so do margins."
         )

@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from gecalign.compare import Interval
+from gecalign.store import project_folder
 
 BLACK, ORANGE, SKY, GREEN, BLUE, VERMILION, PURPLE = (
     "#000000", "#E69F00", "#56B4E9", "#009E73", "#0072B2", "#D55E00", "#CC79A7",
@@ -128,3 +130,99 @@ def shares(ax: Axes, table: pd.DataFrame, xlabel: str, title: str) -> Axes:
     ax.set(xlabel=xlabel, title=title)
     ax.legend(frameon=False, loc="lower right")
     return ax
+
+
+def funnel(ax: Axes, stages: Mapping[str, int], title: str) -> Axes:
+    """Draw how many prompts are left after each filter, the first stage on top."""
+    positions = range(len(stages) - 1, -1, -1)
+    counts = list(stages.values())
+    bars = ax.barh(positions, counts, color=SKY, height=0.6)
+    ax.bar_label(bars, [f"{count:,} ({count / counts[0]:.0%})" for count in counts], padding=4)
+    ax.set_yticks(positions, list(stages))
+    ax.set(xlabel="prompts", title=title, xlim=(0, 1.25 * counts[0]))
+    ax.grid(axis="y", visible=False)
+    return ax
+
+
+def histogram(
+    ax: Axes, values: Sequence[float], marks: Mapping[str, float], xlabel: str, ylabel: str, title: str, bins: int = 40
+) -> Axes:
+    """Draw the distribution of `values`, and a named vertical line for each mark."""
+    ax.hist(values, bins=bins, range=(0, 1), color=SKY, edgecolor="white", linewidth=0.4)
+    for (name, x), colour, style in zip(marks.items(), (BLUE, VERMILION, GREEN), ("-", "--", ":"), strict=False):
+        ax.axvline(x, color=colour, linestyle=style, linewidth=2, label=f"{name}: {x:.3f}")
+    ax.set(xlabel=xlabel, ylabel=ylabel, title=title)
+    if marks:
+        ax.legend(frameon=False, loc="upper left")
+    return ax
+
+
+def training(
+    ax: Axes, log: pd.DataFrame, columns: Mapping[str, str], ylabel: str, title: str, chosen_step: int | None = None
+) -> Axes:
+    """Draw columns of a training log over the updates, under the names that `columns` gives them.
+
+    Columns of evaluations, which have few values, are drawn with markers; the others as lines.
+    """
+    colours = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY)
+    for (column, name), colour, marker in zip(columns.items(), colours, "osD^vP", strict=False):
+        known = log.dropna(subset=[column])
+        few = column.startswith("eval_")
+        ax.plot(known["step"], known[column], ("--" if few else "-") + (marker if few else ""), color=colour,
+                markersize=5, linewidth=1.5, label=name)  # fmt: skip
+    if chosen_step is not None:
+        ax.axvline(chosen_step, color=GREY, linewidth=1, linestyle=":")
+    ax.set(xlabel="updates", ylabel=ylabel, title=title)
+    ax.legend(frameon=False)
+    return ax
+
+
+def checkpoints(ax: Axes, table: pd.DataFrame, start: float, title: str) -> Axes:
+    """Draw dev BLEU of every checkpoint by group size, with mean and deviation, and mark the best of all.
+
+    Args:
+        table: columns "group size", "step", "BLEU", as `sweep.checkpoints` gives them, of one design.
+        start: BLEU of the model that training started from, drawn as a line.
+    """
+    sizes = sorted(set(table["group size"].tolist()))
+    ax.axhline(start, color=GREY, linestyle="--", linewidth=1, label="SFT, the start")
+    best = (0.0, float("-inf"))
+    for position, (size, colour) in enumerate(zip(sizes, (BLUE, VERMILION, GREEN), strict=False)):
+        rows = table.loc[table["group size"] == size].sort_values("step")
+        steps, bleu = rows["step"].tolist(), rows["BLEU"].tolist()
+        across = [position - 0.18 + 0.12 * i for i in range(len(bleu))]
+        ax.plot(across, bleu, "o", color=colour, markersize=7)
+        for x, y, step in zip(across, bleu, steps, strict=True):
+            ax.annotate(f"{step}", (x, y), (0, 9), textcoords="offset points", ha="center", fontsize=8, color=GREY)
+        ax.errorbar([position + 0.34], [rows["BLEU"].mean()], [rows["BLEU"].std()], fmt="D", color=colour,
+                    capsize=4, markersize=5)  # fmt: skip
+        best = max([best, *zip(across, bleu, strict=True)], key=lambda point: point[1])
+    ax.plot(*best, "o", markersize=14, markerfacecolor="none", markeredgecolor=BLACK, label="best of all")
+    ax.set_xticks(range(len(sizes)), [f"c = {size}" for size in sizes])
+    ax.set(xlabel="group size (small numbers: updates; diamonds: mean and deviation)", ylabel="dev BLEU", title=title)
+    ax.margins(y=0.2)
+    ax.legend(frameon=False, fontsize=9)
+    return ax
+
+
+def heatmap(
+    ax: Axes, table: pd.DataFrame, texts: pd.DataFrame, xlabel: str, ylabel: str, title: str, limit: float
+) -> Axes:
+    """Draw a table of differences as colours around zero, with a text in each cell; `limit` is where colours end."""
+    values = table.to_numpy(dtype=float)
+    ax.imshow(values, cmap="PuOr", vmin=-limit, vmax=limit, aspect="auto")
+    for (i, j), value in np.ndenumerate(values):
+        colour = "white" if abs(value) > 0.6 * limit else BLACK
+        ax.text(j, i, str(texts.iat[i, j]), ha="center", va="center", fontsize=9, color=colour)
+    ax.set_xticks(range(len(table.columns)), [str(name) for name in table.columns])
+    ax.set_yticks(range(len(table)), [str(name) for name in table.index])
+    ax.set(xlabel=xlabel, ylabel=ylabel, title=title)
+    ax.grid(visible=False)
+    return ax
+
+
+def save(made: Figure, name: str) -> None:
+    """Write a figure to `images/` in the project that one works in, under the published study's name for it."""
+    folder = project_folder() / "images"
+    folder.mkdir(exist_ok=True)
+    made.savefig(folder / name, dpi=150)

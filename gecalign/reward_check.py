@@ -14,11 +14,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Array = npt.NDArray[np.float64]
 
@@ -79,6 +81,8 @@ def by_group_size(rewards: npt.ArrayLike, sizes: Sequence[int] = GROUP_SIZES) ->
     Raises:
         ValueError: the rewards are not of shape (prompts, n) with n of at least 2.
     """
+    import pandas as pd
+
     rows = checked(rewards)
     n = rows.shape[1]
     table = {c: _at_size(rows, c) for c in sizes if c <= n}
@@ -89,14 +93,20 @@ def verdict(rewards: npt.ArrayLike, group_size: int) -> Verdict:
     """Say whether groups of this size would learn from these rewards; see the thresholds above."""
     seen = by_group_size(rewards, (group_size,))
     if seen.empty:
-        raise ValueError(f"the check has {checked(rewards).shape[1]} samples a prompt, too few for groups of {group_size}.")
+        raise ValueError(
+            f"the check has {checked(rewards).shape[1]} samples a prompt, too few for groups of {group_size}."
+        )
     silent, headroom = float(seen["silent"].iloc[0]), float(seen["headroom"].iloc[0])
     facts = (
         f"{100 * silent:.0f} % of groups of {group_size} have no spread; the best of {group_size} samples lies "
         f"{headroom:.3f} above their mean."
     )
     if silent > SILENT_FAIL or headroom < LEAST_HEADROOM:
-        why = f"more than {SILENT_FAIL:.0%} without spread" if silent > SILENT_FAIL else f"headroom below {LEAST_HEADROOM}"
+        why = (
+            f"more than {SILENT_FAIL:.0%} without spread"
+            if silent > SILENT_FAIL
+            else f"headroom below {LEAST_HEADROOM}"
+        )
         return Verdict("fail", f"{facts} There is next to nothing to learn ({why}): use prompts that SFT has not seen, "
                                "a warmer temperature, larger groups, or a finer reward.")  # fmt: skip
     if silent > SILENT_WARN:
@@ -125,7 +135,8 @@ def write(check: RewardCheck, path: Path) -> None:
 def read(path: Path) -> RewardCheck:
     """Read what `write` wrote."""
     record = json.loads(path.read_text(encoding="utf-8"))
-    return RewardCheck(*(np.array(record[name]) for name in ("direct", "trainer", "greedy")), record["reward"])
+    direct, trainer, greedy = (np.array(record[name]) for name in ("direct", "trainer", "greedy"))
+    return RewardCheck(direct, trainer, greedy, record["reward"])
 
 
 def _at_size(rows: Array, c: int) -> dict[str, float]:

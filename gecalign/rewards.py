@@ -84,7 +84,7 @@ def no_repetition(hypothesis: str, reference: str = "", source: str = "") -> flo
 
 
 def well_formed(hypothesis: str, reference: str = "", source: str = "") -> float:
-    """Return 1 for what can be a corrected sentence: one line, not empty, that ends in a mark of punctuation; else 0."""
+    """Return 1 for what can be a sentence: one line, not empty, that ends in a mark of punctuation; else 0."""
     return float(bool(re.fullmatch(r".*\w.*[.!?…][\"'”’)\]]*", hypothesis)))
 
 

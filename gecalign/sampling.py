@@ -76,9 +76,7 @@ def check_rewards(
     """
     objective = rewards.objective(grpo.reward)
     asked = [prompts.render(prompt, example.source) for example in examples]
-    sampled = replace(
-        decoding, temperature=settings.temperature, top_p=settings.top_p, samples=settings.samples
-    )
+    sampled = replace(decoding, temperature=settings.temperature, top_p=settings.top_p, samples=settings.samples)
     direct = _scored(decode(model, tokenizer, asked, sampled, seed=seed, progress="sampling"), examples, objective)
     greedy = _scored(decode(model, tokenizer, asked, decoding), examples, objective)[:, 0]
     frozen = replace(

@@ -73,15 +73,17 @@ class StageError(RuntimeError):
 
 
 def runs_folder() -> Path:
-    """Return where products are kept: `$GECALIGN_RUNS`, or `runs/` in the project that one works in.
+    """Return where products are kept: `$GECALIGN_RUNS`, or `runs/` in the project that one works in."""
+    return Path(os.environ.get("GECALIGN_RUNS") or project_folder() / "runs")
 
-    The project is the nearest folder at or above the working directory that holds `_toc.yml`; without
-    one it is the working directory. So notebooks and shell find the same products from anywhere inside.
+
+def project_folder() -> Path:
+    """Return the project that one works in: the nearest folder at or above the working directory with a `_toc.yml`.
+
+    Without one it is the working directory. So notebooks and shell find the same products from anywhere inside.
     """
-    if folder := os.environ.get("GECALIGN_RUNS"):
-        return Path(folder)
     here = Path.cwd()
-    return next((p for p in (here, *here.parents) if (p / "_toc.yml").exists()), here) / "runs"
+    return next((p for p in (here, *here.parents) if (p / "_toc.yml").exists()), here)
 
 
 def digest_of(value: object) -> str:

@@ -12,17 +12,16 @@ Imports of torch wait until a model is needed, so that reading stored results ta
 
 from __future__ import annotations
 
-import json
-import sys
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gecalign import config, data, metrics, pairs, predictions, prompts, reward_check, rewards, store
+from gecalign import config, data, evaluation, pairs, prompts, reward_check, rewards, store
 from gecalign.config import Profile
+from gecalign.evaluation import SystemEvaluation
 from gecalign.examples import Example
 from gecalign.predictions import Prediction
 from gecalign.store import Stage
@@ -35,32 +34,6 @@ if TYPE_CHECKING:
 UNTRAINED = ("copy", "base")
 
 
-@dataclass(frozen=True, slots=True)
-class SystemEvaluation:
-    """A system's predictions on a split, and what they score."""
-
-    system: str
-    split: str
-    predictions: tuple[Prediction, ...]
-    scores: metrics.Evaluation
-    stage: Stage
-
-    @property
-    def sources(self) -> list[str]:
-        """What was to be corrected, a string a prediction."""
-        return [p.source for p in self.predictions]
-
-    @property
-    def references(self) -> list[str]:
-        """The careful corrections, in the same order."""
-        return [p.reference for p in self.predictions]
-
-    @property
-    def hypotheses(self) -> list[str]:
-        """What the system wrote, in the same order."""
-        return [p.hypothesis for p in self.predictions]
-
-
 class Study:
     """One profile with one seed. The seed covers data order, sampling and training, not the corpus."""
 
@@ -70,6 +43,10 @@ class Study:
         self.seed = seed
         self.root = (runs or store.runs_folder()) / self.profile.name
         self.folder = self.root / f"seed-{seed}"
+
+    def variant(self, profile: Profile) -> Study:
+        """Return the study of another profile with the same seed, in the same folder of runs."""
+        return Study(profile, self.seed, self.root.parent)
 
     # ---- the corpus
 
@@ -125,9 +102,7 @@ class Study:
 
             (model, tokenizer), (reference, _) = self.model("sft"), self.model("sft")
             prompted, dev = self.examples(settings.split), self.examples("dev")
-            return train.grpo(
-                model, reference, tokenizer, prompted, dev, settings, *self._asking, self.seed, folder
-            )
+            return train.grpo(model, reference, tokenizer, prompted, dev, settings, *self._asking, self.seed, folder)
 
         updates = f"{settings.steps} updates of {settings.batch_size} samples"
         return self._train("grpo", {"sft": self.sft().content}, settings, make, updates)
@@ -138,9 +113,7 @@ class Study:
 
             model, tokenizer = self.model(start)
             rows = getattr(train, target)(self.examples(split), self.profile.prompt)
-            return train.sft(
-                model, tokenizer, rows, self.examples("dev"), settings, *self._asking, self.seed, folder
-            )
+            return train.sft(model, tokenizer, rows, self.examples("dev"), settings, *self._asking, self.seed, folder)
 
         made_from = {"start": self._identity(start), "split": split, "target": target}
         return self._train(name, made_from, settings, make, f"{settings.steps} updates of {settings.batch_size} rows")
@@ -239,7 +212,9 @@ class Study:
             reward_check.write(check, folder / "rewards.json")
             return {"agree": check.agree}
 
-        stage = store.obtain(self.folder, "reward-check", spec, make, announce=f"{settings.samples} samples a prompt, twice.")
+        stage = store.obtain(
+            self.folder, "reward-check", spec, make, announce=f"{settings.samples} samples a prompt, twice."
+        )
         return reward_check.read(stage.folder / "rewards.json")
 
     # ---- models
@@ -274,6 +249,17 @@ class Study:
             raise ValueError(f"unknown system {system!r}. Systems: {', '.join([*UNTRAINED, *TRAINED])}.")
         return TRAINED[system](self)
 
+    def product(self, name: str) -> Stage:
+        """Return a product by name: data, samples, pairs, or a trained system.
+
+        Raises:
+            ValueError: there is none of that name.
+        """
+        others = {"data": lambda: self.corpus, "samples": self.samples, "pairs": self.pairs}
+        if name not in others and name not in TRAINED:
+            raise ValueError(f"unknown product {name!r}. Products: {', '.join([*others, *TRAINED])}.")
+        return others[name]() if name in others else self.trained(name)
+
     # ---- what they write, and what it scores
 
     def evaluation(
@@ -294,7 +280,7 @@ class Study:
         """
         decoding, prompt = decoding or self.profile.decoding, prompt or self.profile.prompt
         examples = self.examples(split)
-        _check_askable(examples, split, decoding, prompt)
+        evaluation.check_askable(examples, split, decoding, prompt)
         if system not in UNTRAINED and not allow_other_prompt:
             prompts.check_same(self.trained(system).record["spec"]["prompt"], prompts.digest(prompt))
         spec = {
@@ -309,12 +295,11 @@ class Study:
 
         def make(folder: Path) -> dict[str, Any]:
             if split == "test" and system != "copy":  # nothing can be chosen by what copying scores
-                self._count_test_reading(system)
-            return _write_evaluation(self._predict(system, examples, decoding, prompt), folder)
+                evaluation.count_test_reading(self.root, system, self.seed)
+            return evaluation.write(self._predict(system, examples, decoding, prompt), folder)
 
         stage = store.obtain(self.folder, f"{system}-{split}", spec, make)
-        written = predictions.read(stage.folder / "predictions.jsonl")
-        return SystemEvaluation(system, split, written, _score(written), stage)
+        return evaluation.load(system, split, stage)
 
     def _identity(self, system: str) -> str:
         if system in UNTRAINED:
@@ -335,14 +320,6 @@ class Study:
             for e, (o, *_) in zip(examples, outputs, strict=True)
         ]
 
-    def _count_test_reading(self, system: str) -> None:
-        path = self.root / "test-readings.txt"
-        self.root.mkdir(parents=True, exist_ok=True)
-        with path.open("a", encoding="utf-8") as file:
-            file.write(f"{system} seed {self.seed}\n")
-        count = len(path.read_text(encoding="utf-8").splitlines())
-        print(f"test set of {self.profile.name}: reading {count} ({system}, seed {self.seed})", file=sys.stderr)
-
 
 TRAINED: dict[str, Callable[[Study], Stage]] = {
     "sft": Study.sft,
@@ -351,31 +328,3 @@ TRAINED: dict[str, Callable[[Study], Stage]] = {
     "dpo": Study.dpo,
     "grpo": Study.grpo,
 }
-
-
-def _check_askable(examples: Sequence[Example], split: str, decoding: config.Decoding, prompt: config.Prompt) -> None:
-    prompts.validate(prompt)
-    if not examples:
-        raise ValueError(f"this corpus has no {split} rows. Evaluate on another split.")
-    if decoding.samples != 1:
-        raise ValueError(
-            f"an evaluation scores one hypothesis a sentence, and decoding__samples is {decoding.samples}. "
-            "Set it to 1; for more samples call gecalign.decode.decode."
-        )
-
-
-def _write_evaluation(written: Sequence[Prediction], folder: Path) -> dict[str, Any]:
-    predictions.write(written, folder / "predictions.jsonl")
-    scores = _score(written)
-    record = {"n": scores.n, **scores.row(), "signatures": scores.signatures()}
-    store.write_text(folder / "metrics.json", json.dumps(record, indent=1) + "\n")
-    return {"tokens": sum(p.tokens for p in written)}
-
-
-def _score(written: Sequence[Prediction]) -> metrics.Evaluation:
-    return metrics.evaluate(
-        [p.hypothesis for p in written],
-        [p.reference for p in written],
-        [p.source for p in written],
-        truncated=[p.truncated for p in written],
-    )

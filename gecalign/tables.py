@@ -13,11 +13,19 @@ from gecalign.edit_score import corrected_by_type, recall
 
 if TYPE_CHECKING:
     from gecalign.compare import Interval
+    from gecalign.evaluation import SystemEvaluation
     from gecalign.examples import Example
-    from gecalign.study import SystemEvaluation
 
 # The names that readers see, in the order in which every table and figure lists the systems.
-SYSTEM_NAMES = {"copy": "copy the input", "base": "base model", "sft": "SFT"}
+SYSTEM_NAMES = {
+    "copy": "copy the input",
+    "base": "base model",
+    "sft": "SFT",
+    "sft-continued": "SFT continued",
+    "dpo": "DPO",
+    "grpo": "GRPO",
+    "sft-careful": "SFT on careful references",
+}
 
 
 def bleu_intervals(evaluations: Sequence[SystemEvaluation]) -> dict[str, Interval]:
@@ -58,6 +66,20 @@ def behaviour(evaluations: Sequence[SystemEvaluation]) -> pd.DataFrame:
             "loops": _per_cent(rates.looped),
             "cut off": _per_cent(rates.truncated),
             "length ratio": f"{rates.length_ratio:.2f}",
+        }
+    return _table(rows)
+
+
+def gains(systems: Sequence[SystemEvaluation], control: SystemEvaluation) -> pd.DataFrame:
+    """Return what each system's BLEU is, and by how much it exceeds the control's, paired, with a 95 % interval."""
+    rows = {}
+    for system in systems:
+        found = compare.paired_difference(bleu_statistics(system), bleu_statistics(control), metrics.bleu.score)
+        rows[SYSTEM_NAMES[system.system]] = {
+            "BLEU": _number(system.scores.scores["BLEU"].value),
+            f"over {SYSTEM_NAMES[control.system]}": f"{found.estimate:+.1f}",
+            "95 % interval": f"{found.interval.low:+.1f} to {found.interval.high:+.1f}",
+            "outputs that differ": _per_cent(found.share_changed),
         }
     return _table(rows)
 

@@ -6,7 +6,6 @@ folder, and returns the facts worth recording. What they share stands in `gecali
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -95,7 +94,7 @@ def grpo(
 ) -> dict[str, Any]:
     """Train `model` to write more of what a reward prefers among its own samples, a group of them for each prompt.
 
-    Explained in chapter 6. The last group's completions, rewards and advantages are left in `groups.jsonl`.
+    Explained in chapter 6. Completions, rewards and advantages of the last generation are left in `groups.jsonl`.
 
     Args:
         reference_model: what the KL divergence in the log is measured from; with `beta` above 0 the loss
@@ -105,9 +104,8 @@ def grpo(
     trainer.dev_bleu = loop.dev_bleu(dev, tokenizer, prompt, decoding)
     plan = grpo_plan(settings)
     loop.announce("grpo", _grpo_seconds(trainer, train, settings, prompt, decoding), f"{plan_in_words(plan)}; ")
-    facts = loop.run(trainer, tokenizer, folder)
-    _write_groups(trainer, folder / "groups.jsonl")
-    return {**facts, **plan}
+    trainer.groups_file = folder / "groups.jsonl"
+    return {**loop.run(trainer, tokenizer, folder), **plan}
 
 
 def sft_trainer(
@@ -158,7 +156,9 @@ def dpo_trainer(
             "(pairs__samples, pairs__prompts), warmer (pairs__temperature), or from prompts that SFT has not seen."
         )
     steps = settings.epochs * -(-len(train) // settings.batch_size)
-    trainer = loop.measured(DPOTrainer, evaluate_loss=bool(held_out))(
+    trainer = loop.measured(
+        DPOTrainer, evaluate_loss=bool(held_out)
+    )(
         model=model,
         ref_model=reference_model,
         processing_class=tokenizer,
@@ -197,7 +197,9 @@ def grpo_trainer(
     _check_enough(train, plan)
     objective = rewards.objective(settings.reward)
     shared = loop.shared_arguments(settings, settings.steps, seed, folder)
-    trainer = loop.measured(_WithKL, evaluate_loss=False)(
+    trainer = loop.measured(
+        _Watched, evaluate_loss=False
+    )(
         model=model,
         processing_class=tokenizer,
         reward_funcs=[rewards.for_trl(reward) for reward in objective.rewards],
@@ -225,10 +227,11 @@ def grpo_trainer(
     return loop.finish(trainer, loop.even_steps(settings.steps, settings.evaluations), settings.temperature)
 
 
-class _WithKL(GRPOTrainer):
-    """TRL's trainer; the KL divergence from the reference is logged even where the loss does not contain it."""
+class _Watched(GRPOTrainer):
+    """TRL's trainer; it logs the KL divergence even where the loss does not contain it, and keeps the last groups."""
 
     kl_reference: PreTrainedModel
+    groups_file: Path | None = None
 
     def _get_per_token_logps_and_entropies(self, model: Any, *args: Any, **kwargs: Any) -> Any:
         result = super()._get_per_token_logps_and_entropies(model, *args, **kwargs)
@@ -251,15 +254,13 @@ class _WithKL(GRPOTrainer):
             self._metrics["train"]["kl"].append(self.accelerator.gather(mean).mean().item())
         return loss
 
-
-def _write_groups(trainer: GRPOTrainer, path: Path) -> None:
-    """Write the last generation, a line a sample: prompt, completion, reward, advantage."""
-    logs = trainer._logs
-    columns = {name: list(logs[column]) for name, column in (("prompt", "prompt"), ("completion", "completion"))}
-    columns |= {f"reward {name}": list(values) for name, values in logs["rewards"].items()}
-    columns["advantage"] = list(logs["advantages"])
-    rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
-    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8", newline="\n")
+    def _save_checkpoint(self, *args: Any) -> None:
+        super()._save_checkpoint(*args)
+        if self.groups_file:
+            columns = {"prompt": self._logs["prompt"], "completion": self._logs["completion"]}
+            columns |= {f"reward {name}": values for name, values in self._logs["rewards"].items()}
+            columns["advantage"] = self._logs["advantages"]
+            pd.DataFrame(columns).to_json(self.groups_file, orient="records", lines=True, force_ascii=False)
 
 
 # ---- what they are trained on

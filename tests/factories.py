@@ -110,7 +110,7 @@ def local_profile(base: Path, corpus: Path, **changes: object) -> Profile:
     """Return a profile that runs in seconds and needs neither the hub nor the shipped base."""
     small: dict[str, object] = {
         "data__source": str(corpus), "data__task": "gec", "data__train_rows": None, "data__dev_rows": 8,
-        "data__test_rows": 12, "model__name": str(base), "decoding__max_new_tokens": 8,
+        "data__test_rows": 12, "data__preference_rows": 8, "model__name": str(base), "decoding__max_new_tokens": 8,
         "sft__steps": 4, "sft__batch_size": 8, "sft__evaluations": 2, "sft__learning_rate": 1e-2,
     }  # fmt: skip
     return profile("smoke").variant("local", **(small | changes))

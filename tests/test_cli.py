@@ -27,7 +27,7 @@ def settings(tmp_path_factory) -> list[str]:
     small = factories.local_profile(base, corpus)
     values = {
         "data.source": corpus, "data.task": "gec", "data.train_rows": "null", "data.dev_rows": 8,
-        "data.test_rows": 12, "model.name": base, "decoding.max_new_tokens": 8,
+        "data.test_rows": 12, "data.preference_rows": 8, "model.name": base, "decoding.max_new_tokens": 8,
         "sft.steps": small.sft.steps, "sft.batch_size": 8, "sft.evaluations": 2, "sft.learning_rate": 0.01,
     }  # fmt: skip
     return ["--profile", "smoke", *(f"--set={address}={value}" for address, value in values.items())]
@@ -73,7 +73,7 @@ def test_profiles_are_listed_and_shown_in_full():
 def test_run_data_says_where_the_corpus_is_and_how_large(settings, runs):
     shown = json.loads(call("run", "data", *settings))
     assert Path(shown["folder"]).parent == runs / "smoke"
-    assert shown["rows"] == {"train": 40, "dev": 8, "test": 12, "validation": 0}
+    assert shown["rows"] == {"train": 32, "preference": 8, "dev": 8, "test": 12, "validation": 0}
 
 
 def test_run_sft_trains_once(settings, runs, capfd):

@@ -8,7 +8,7 @@ import pytest
 from gecalign.edits import apply_edits
 from gecalign.tinygec import corpus
 
-ROWS = {"test": 300, "dev": 200, "train": 1500}
+ROWS = {"test": 300, "dev": 200, "train": 1500, "preference": 400}
 PINNED_ROWS = 500
 # sha256 of the first 500 training rows of seed 0 as JSON lines: the promise that a seed names the same bytes
 # everywhere. It changes with the grammar, the lexicon or the error model; this test prints the new one.
@@ -41,6 +41,7 @@ def test_edits_lead_from_source_to_reference(splits):
 def test_splits_share_no_sentence(splits):
     assert not texts(splits["test"]) & texts(splits["dev"])
     assert not (texts(splits["test"]) | texts(splits["dev"])) & texts(splits["train"])
+    assert not (texts(splits["test"]) | texts(splits["dev"]) | texts(splits["train"])) & texts(splits["preference"])
 
 
 def test_no_pair_stands_twice_in_a_split(splits):

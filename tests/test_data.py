@@ -97,7 +97,9 @@ def test_a_folder_without_training_rows_says_what_it_found(tmp_path):
 
 def test_too_few_rows_are_counted_and_the_settings_named(tmp_path):
     path = factories.write_jsonl(tmp_path / "x.jsonl", [*factories.coedit_rows(5), ROW | {"task": "gec", "tgt": ""}])
-    words = r"5 usable rows.*test \(3\) and dev \(2\) need 5.*data__test_rows.*'reference is empty': 1"
+    words = (
+        r"5 usable rows.*test \(3\), dev \(2\) and preference \(0\) need 5.*data__test_rows.*'reference is empty': 1"
+    )
     with pytest.raises(ValueError, match=words):
         data.build(local(path))
 
@@ -293,13 +295,13 @@ def test_no_two_splits_share_a_source_or_a_reference(seed):
     rng = random.Random(seed)
     rows, validation = colliding(rng, 200), colliding(rng, 30)
     dropped: Counter = Counter()
-    corpus = data.split(rows, validation, Data(test_rows=40, dev_rows=30), dropped)
-    splits = (corpus.train, corpus.dev, corpus.test, corpus.validation)
+    corpus = data.split(rows, validation, Data(test_rows=40, dev_rows=30, preference_rows=20), dropped)
+    splits = (corpus.train, corpus.preference, corpus.dev, corpus.test, corpus.validation)
     assert all(splits)
     for attribute in ("source", "reference"):
         values = [{getattr(example, attribute) for example in split} for split in splits]
         assert len(set.union(*values)) == sum(map(len, values))
-    lost = len(rows) - len(corpus.train) - len(corpus.dev) - len(corpus.test)
+    lost = len(rows) - sum(map(len, splits[:-1]))
     assert dropped == {"source or reference stands in another split": lost}
     assert len(corpus.validation) == len(validation)  # the second test set is never cut
 
@@ -313,7 +315,9 @@ def test_the_split_does_not_depend_on_the_order_of_the_rows(seed):
     assert data.split(rows, [], settings, Counter()) == data.split(shuffled, [], settings, Counter())
 
 
-@pytest.mark.parametrize("change", [{"train_rows": 3}, {"train_rows": 50}, {"miss": 0.5}, {"seed": 4}])
+@pytest.mark.parametrize(
+    "change", [{"train_rows": 3}, {"train_rows": 50}, {"preference_rows": 9}, {"miss": 0.5}, {"seed": 4}]
+)
 def test_dev_and_test_stay_the_same_when_something_else_is_changed(tmp_path, change):
     path = factories.write_jsonl(tmp_path / "x.jsonl", factories.coedit_rows(60))
     before, after = data.build(local(path)), data.build(local(path, **change))
@@ -339,7 +343,7 @@ def test_a_saved_corpus_is_read_back_as_it_was(tmp_path):
     assert {name: data.load_split(tmp_path, name) for name in data.SPLITS} == {
         name: getattr(corpus, name) for name in data.SPLITS
     }
-    assert facts["rows"] == {"train": 15, "dev": 2, "test": 3, "validation": 0}
+    assert facts["rows"] == {"train": 15, "preference": 0, "dev": 2, "test": 3, "validation": 0}
     json.dumps(facts)
 
 
@@ -350,7 +354,7 @@ def test_unusual_separators_survive_saving(tmp_path):
 
 
 def test_an_unknown_split_is_answered_with_the_splits(tmp_path):
-    with pytest.raises(ValueError, match=r"unknown split 'valid'\. Splits: train, dev, test, validation"):
+    with pytest.raises(ValueError, match=r"unknown split 'valid'\. Splits: train, preference, dev, test, validation"):
         data.load_split(tmp_path, "valid")
 
 

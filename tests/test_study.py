@@ -3,7 +3,7 @@ import json
 import factories
 import pytest
 
-from gecalign import models, prompts, store
+from gecalign import models, prompts, store, train
 from gecalign.config import Decoding, Prompt
 from gecalign.study import Study
 
@@ -33,10 +33,10 @@ def test_stages_are_made_once_and_found_by_the_next_study(study, profile, monkey
 
 def test_the_corpus_comes_from_the_named_file(study):
     references = {reference for _, reference in factories.pairs(60)}
-    splits = {name: study.examples(name) for name in ("train", "dev", "test")}
-    assert {name: len(rows) for name, rows in splits.items()} == {"train": 40, "dev": 8, "test": 12}
+    splits = {name: study.examples(name) for name in ("train", "preference", "dev", "test")}
+    assert {name: len(rows) for name, rows in splits.items()} == {"train": 32, "preference": 8, "dev": 8, "test": 12}
     assert {example.reference for rows in splits.values() for example in rows} == references
-    assert study.corpus.facts["rows"] == {"train": 40, "dev": 8, "test": 12, "validation": 0}
+    assert study.corpus.facts["rows"] == {"train": 32, "preference": 8, "dev": 8, "test": 12, "validation": 0}
 
 
 def test_copying_scores_every_source_as_it_stands(study):
@@ -86,7 +86,10 @@ def test_readings_of_the_test_set_are_counted_and_printed(profile, tmp_path, cap
         (lambda s: s.log("stf"), "unknown system 'stf'"),
         (lambda s: s.log("base"), "'base' is not trained"),
         (lambda s: s.model("copy"), "'copy' is not trained"),
-        (lambda s: s.evaluation("copy", "deb"), "unknown split 'deb'. Splits: train, dev, test, validation"),
+        (
+            lambda s: s.evaluation("copy", "deb"),
+            "unknown split 'deb'. Splits: train, preference, dev, test, validation",
+        ),
         (lambda s: s.evaluation("copy", "validation"), "has no validation rows"),
         (lambda s: s.evaluation("base", decoding=Decoding(1.0, samples=4)), "decoding__samples is 4"),
         (lambda s: s.evaluation("base", prompt=Prompt("x")), "exactly once"),
@@ -157,7 +160,7 @@ def test_two_seeds_share_the_corpus_and_nothing_else(study, profile):
     ],
 )
 def test_a_changed_value_makes_another_folder_and_leaves_the_old(study, profile, monkeypatch, change, corpus_too):
-    monkeypatch.setattr(Study, "_train_sft", lambda self, folder: {})
+    monkeypatch.setattr(train, "sft", lambda *_: {})
     old = study.sft().folder
     changed = Study(profile.variant(**change), seed=0, runs=study.root.parent)
     assert changed.sft().folder != old
@@ -166,7 +169,7 @@ def test_a_changed_value_makes_another_folder_and_leaves_the_old(study, profile,
 
 
 def test_another_base_model_makes_another_training(study, profile, tmp_path, monkeypatch):
-    monkeypatch.setattr(Study, "_train_sft", lambda self, folder: {})
+    monkeypatch.setattr(train, "sft", lambda *_: {})
     other = factories.base_folder(tmp_path / "other", seed=5)
     changed = Study(profile.variant(model__name=str(other)), seed=0, runs=study.root.parent)
     assert changed.sft().folder != study.sft().folder
@@ -174,7 +177,7 @@ def test_another_base_model_makes_another_training(study, profile, tmp_path, mon
 
 def test_a_moved_base_model_is_the_same_model(study, profile, tmp_path):
     moved = factories.base_folder(tmp_path / "moved")
-    assert models.identity(profile.variant(model__name=str(moved)).model) == study.sft().record["spec"]["base"]
+    assert models.identity(profile.variant(model__name=str(moved)).model) == study.sft().record["spec"]["start"]
 
 
 def test_a_changed_corpus_file_is_noticed(profile, tmp_path):

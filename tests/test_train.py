@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import TrainerState
 
-from gecalign import metrics, models, prompts, train
+from gecalign import loop, metrics, models, prompts, train
 from gecalign.config import SFT, Decoding, Prompt
 from gecalign.decode import decode
 from gecalign.examples import Example
@@ -33,8 +33,9 @@ def base(tmp_path_factory) -> Path:
 
 def sft(base: Path, folder: Path, settings: SFT = SETTINGS, seed: int = 0, rows=ROWS, dev=DEV) -> dict:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train, "LOG_ROWS", 3)  # every fourth update, so that losses are averaged over several
-        return train.sft(*models.load(base), rows, dev, settings, PROMPT, DECODING, seed, folder)
+        patch.setattr(loop, "LOG_ROWS", 3)  # every fourth update, so that losses are averaged over several
+        texts = train.demonstrations(rows, PROMPT)
+        return train.sft(*models.load(base), texts, dev, settings, PROMPT, DECODING, seed, folder)
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -256,7 +257,7 @@ def test_the_model_that_is_kept_is_the_one_with_the_best_dev_bleu_during_trainin
 
         return bleu
 
-    monkeypatch.setattr(train, "dev_bleu", scripted)
+    monkeypatch.setattr(loop, "dev_bleu", scripted)
     facts = sft(base, tmp_path)
     steps = [0, 1, 3, 6, 9, 12]
     assert facts["chosen_step"] == chosen
@@ -268,7 +269,7 @@ def test_the_model_that_is_kept_is_the_one_with_the_best_dev_bleu_during_trainin
 
 @pytest.mark.parametrize(("steps", "evaluations"), [(1, 1), (2, 8), (7, 3), (600, 8), (1500, 1), (5, 5)])
 def test_evaluations_come_in_order_within_training_and_at_its_end(steps, evaluations):
-    found = train.evaluation_steps(steps, evaluations)
+    found = loop.evaluation_steps(steps, evaluations)
     assert list(found) == sorted(set(found))
     assert found[0] >= 1
     assert found[-1] == steps
@@ -295,7 +296,7 @@ def test_entries_of_one_step_make_one_row_and_clock_times_none():
         {"step": 1, "loss": 2.0},
         {"step": 2, "eval_loss": 0.5, "eval_steps_per_second": 9.0},
     ]
-    table = train.log_table(history)
+    table = loop.log_table(history)
     assert list(table.columns) == ["step", "eval_loss", "loss"]
     assert table.loc[1].tolist() == [2, 0.5, 1.0]
 
@@ -317,19 +318,19 @@ def expect_the_whole(base: Path, folder: Path, whole: tuple[Path, dict]) -> None
 @pytest.mark.parametrize("step", [5, 7, 11, 12])
 def test_training_that_is_cut_off_goes_on_to_the_same_weights_and_log(base, whole, tmp_path, monkeypatch, step):
     with monkeypatch.context() as patch:
-        ordinary = train.EvaluateAt.on_step_end
+        ordinary = loop.EvaluateAt.on_step_end
 
         def interrupting(self, args, state, control, **kwargs):
             ordinary(self, args, state, control, **kwargs)
             if state.global_step == step:
                 raise Interrupted
 
-        patch.setattr(train.EvaluateAt, "on_step_end", interrupting)
+        patch.setattr(loop.EvaluateAt, "on_step_end", interrupting)
         with pytest.raises(Interrupted):
             sft(base, tmp_path)
     steps_taken = []
     monkeypatch.setattr(
-        train.SeedOrder,
+        loop.SeedOrder,
         "on_step_end",
         lambda self, a, state, c, **k: steps_taken.append(state.global_step),
         raising=False,
@@ -345,7 +346,7 @@ def test_a_failure_after_the_last_update_costs_no_training(base, whole, tmp_path
             sft(base, tmp_path)
         patch.undo()
         patch.setattr(torch.optim.Optimizer, "zero_grad", lambda *_: 1 / 0)
-        patch.setattr(train.SeedOrder, "on_epoch_begin", lambda *_, **__: 1 / 0)
+        patch.setattr(loop.SeedOrder, "on_epoch_begin", lambda *_, **__: 1 / 0)
         expect_the_whole(base, tmp_path, whole)
 
 
@@ -372,14 +373,14 @@ import os, signal, sys
 from pathlib import Path
 sys.path.insert(0, os.path.dirname(sys.argv[1]))
 import test_train
-from gecalign import train
+from gecalign import loop
 
 def killing(self, args, state, control, **kwargs):
     ordinary(self, args, state, control, **kwargs)
     if state.global_step == 7:
         os.kill(os.getpid(), signal.SIGKILL)
 
-ordinary, train.EvaluateAt.on_step_end = train.EvaluateAt.on_step_end, killing
+ordinary, loop.EvaluateAt.on_step_end = loop.EvaluateAt.on_step_end, killing
 test_train.sft(Path(sys.argv[2]), Path(sys.argv[3]))
 """
 

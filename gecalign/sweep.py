@@ -1,0 +1,82 @@
+"""Sweeps: the beta of DPO (chapter 4), and GRPO's group sizes under three designs (chapter 6).
+
+With c samples a prompt, a larger group costs more samples or sees fewer prompts: something has to give. The
+designs differ in what.
+
+- "equal steps", the published one: as many updates of as many samples each, and a generation always has the
+  same number of prompts. So a larger group's generation lasts several updates: fewer prompts are seen, and the
+  later updates learn from samples of a policy that has moved on.
+- "equal samples": as many updates of as many samples, all of them fresh; a larger group sees fewer prompts.
+- "equal prompts": as many updates of as many prompts, all samples fresh; a larger group costs more samples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from gecalign import config
+
+if TYPE_CHECKING:
+    from gecalign.study import Study
+
+BETAS = (0.03, 0.1, 0.3)
+GROUP_SIZES = (4, 8, 16)
+DESIGNS = ("equal steps", "equal samples", "equal prompts")
+
+
+def betas(study: Study, values: Sequence[float] = BETAS) -> dict[float, Study]:
+    """Train DPO with each beta, and return the studies."""
+    made = {beta: study.variant(study.profile.variant(dpo__beta=beta)) for beta in values}
+    for trained in made.values():
+        trained.dpo()
+    return made
+
+
+def variant(profile: config.Profile, design: str, group_size: int) -> config.Profile:
+    """Return the profile with GRPO at this group size under this design.
+
+    The profile's own batch is what all sizes have under the first two designs, and the largest size under the third.
+
+    Raises:
+        ValueError: an unknown design.
+    """
+    if design not in DESIGNS:
+        raise ValueError(f"unknown design {design!r}. Designs: {', '.join(DESIGNS)}.")
+    batch, lasts = profile.grpo.batch_size, 1
+    if design == "equal steps":
+        lasts = max(1, group_size // GROUP_SIZES[0])
+    if design == "equal prompts":
+        batch = batch * group_size // GROUP_SIZES[-1]
+    return profile.variant(grpo__group_size=group_size, grpo__batch_size=batch, grpo__updates_per_generation=lasts)
+
+
+def studies(
+    study: Study, designs: Sequence[str] = DESIGNS, sizes: Sequence[int] = GROUP_SIZES
+) -> dict[tuple[str, int], Study]:
+    """Return a study for each design and group size; where two designs mean the same training, it is done once."""
+    return {(design, c): study.variant(variant(study.profile, design, c)) for design in designs for c in sizes}
+
+
+def checkpoints(study: Study, designs: Sequence[str] = DESIGNS, sizes: Sequence[int] = GROUP_SIZES) -> pd.DataFrame:
+    """Train each, and return a row for each checkpoint: design, group size, step, dev BLEU."""
+    rows = []
+    for (design, c), trained in studies(study, designs, sizes).items():
+        scored = trained.log("grpo").dropna(subset=["eval_bleu"])
+        rows += [(design, c, int(step), bleu) for step, bleu in zip(scored["step"], scored["eval_bleu"], strict=True)]
+    return pd.DataFrame(rows, columns=["design", "group size", "step", "BLEU"])
+
+
+def summary(study: Study, table: pd.DataFrame) -> pd.DataFrame:
+    """Return for each design and group size what it cost, and best, mean and deviation of its checkpoints' dev BLEU."""
+    groups = table.groupby(["design", "group size"], sort=False)["BLEU"]
+    rows = pd.DataFrame({"best": groups.max(), "mean": groups.mean(), "deviation": groups.std()})
+    pairs = [(str(design), int(c)) for design, c in rows.index]
+    made = studies(study, list(dict.fromkeys(d for d, _ in pairs)), list(dict.fromkeys(c for _, c in pairs)))
+    facts = [made[pair].grpo().facts for pair in pairs]
+    rows.insert(0, "prompts", [fact["prompts_in_all"] for fact in facts])
+    rows.insert(1, "samples", [fact["samples_in_all"] for fact in facts])
+    rows.insert(2, "updates a generation", [fact["updates_a_generation"] for fact in facts])
+    return rows

@@ -1,0 +1,88 @@
+"""What the tests of the three methods share: a small base, settings, and ways to look at what a training left."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import factories
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from gecalign import loop, prompts
+from gecalign.config import Decoding, Prompt
+
+PROMPT = Prompt()
+DECODING = Decoding(max_new_tokens=8)
+DEV = factories.examples(8, seed=9)
+
+
+class Interrupted(BaseException):
+    """Not an Exception, as a kill is not."""
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / "model" / "model.safetensors")
+
+
+def same(first: Path, second: Path) -> bool:
+    one, other = weights(first), weights(second)
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def unmoved(base: Path, folder: Path) -> list[str]:
+    """Return the parameters that training left as they were."""
+    before, after = load_file(base / "model.safetensors"), weights(folder)
+    assert before.keys() == after.keys()
+    return [name for name in before if torch.equal(before[name], after[name])]
+
+
+def log_probability(model, tokenizer, source: str, completion: str) -> float:
+    """Return the log-probability (nats) of completion and EOS after the prompt, token by token."""
+    asked = tokenizer(prompts.render(PROMPT, source))["input_ids"]
+    ids = [*asked, *tokenizer(completion)["input_ids"], tokenizer.eos_token_id]
+    with torch.no_grad():
+        logits = model(torch.tensor([ids])).logits[0].double()
+    scored = torch.log_softmax(logits, dim=-1)
+    return sum(float(scored[i - 1, ids[i]]) for i in range(len(asked), len(ids)))
+
+
+def interrupt_after(step: int, patch: pytest.MonkeyPatch) -> None:
+    """Make the next training stop as if it were cut off after this update."""
+    ordinary = loop.EvaluateAt.on_step_end
+
+    def interrupting(self, args, state, control, **kwargs):
+        ordinary(self, args, state, control, **kwargs)
+        if state.global_step == step:
+            raise Interrupted
+
+    patch.setattr(loop.EvaluateAt, "on_step_end", interrupting)
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+tests, module, step, base, folder = sys.argv[1:]
+sys.path.insert(0, tests)
+from gecalign import loop
+
+def killing(self, args, state, control, **kwargs):
+    ordinary(self, args, state, control, **kwargs)
+    if state.global_step == int(step):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+ordinary, loop.EvaluateAt.on_step_end = loop.EvaluateAt.on_step_end, killing
+__import__(module).train_it(Path(base), Path(folder))
+"""
+
+
+def kill_after(step: int, module: str, base: Path, folder: Path) -> None:
+    """Run the `train_it` of a test module in another process, which is killed after this update."""
+    here = Path(__file__).parent
+    command = [sys.executable, "-c", KILLED, str(here), module, str(step), str(base), str(folder)]
+    killed = subprocess.run(command, capture_output=True, env=os.environ | {"HF_HUB_OFFLINE": "1"}, check=False)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
