@@ -17,6 +17,7 @@ from pathlib import Path
 
 from gecalign import prompts
 from gecalign.config import Pairs, Prompt
+from gecalign.edit_score import corrections_made
 from gecalign.examples import Example
 from gecalign.rewards import Objective
 
@@ -132,6 +133,27 @@ def cooler_chosen(pairs: Sequence[PreferencePair]) -> tuple[int, int]:
     """
     mixed = [pair for pair in pairs if pair.chosen_temperature != pair.rejected_temperature]
     return sum((p.chosen_temperature or 0) < (p.rejected_temperature or 0) for p in mixed), len(mixed)
+
+
+def subjects(pairs: Sequence[PreferencePair], examples: Sequence[Example]) -> dict[str, int]:
+    """Return what pairs are about: whether the chosen text corrects more of the errors than the rejected one.
+
+    Where both correct as many, the rejected text does some other harm: a slip of the sampler, mostly.
+
+    Raises:
+        ValueError: the errors of a sentence are not recorded, as they are in TinyGEC.
+    """
+    edits = {example.id: example.edits for example in examples}
+    counts = dict.fromkeys(("more errors corrected", "as many: fewer slips", "fewer errors corrected"), 0)
+    for pair in pairs:
+        gold = edits[pair.id]
+        if gold is None:
+            raise ValueError(f"the errors of {pair.id} are not recorded; only a corpus such as TinyGEC knows them.")
+        chosen, rejected = (
+            sum(corrections_made(prompts.hypothesis(text), pair.source, gold)) for text in (pair.chosen, pair.rejected)
+        )
+        counts[list(counts)[1 + (rejected > chosen) - (chosen > rejected)]] += 1
+    return counts
 
 
 def write(rows: Sequence[PreferencePair] | Sequence[Sampled], path: Path) -> None:

@@ -6,7 +6,9 @@ import pytest
 
 from gecalign import pairs, prompts
 from gecalign.config import Pairs, Prompt
-from gecalign.pairs import CLOSE, IDENTICAL, TIE, TRUNCATED, Sample, Sampled
+from gecalign.edits import Edit
+from gecalign.examples import Example
+from gecalign.pairs import CLOSE, IDENTICAL, TIE, TRUNCATED, PreferencePair, Sample, Sampled
 from gecalign.rewards import Objective, Reward, objective
 
 PROMPT = Prompt()
@@ -108,6 +110,24 @@ def test_with_two_temperatures_it_is_counted_how_often_the_cooler_sample_is_chos
     ]
     found, _ = build(*rows)
     assert pairs.cooler_chosen(found) == (2, 3)
+
+
+def test_a_pair_is_about_corrections_or_about_slips():
+    source, reference = "She go to school .", "She goes to school ."
+    example = Example("1", source, reference, reference, (Edit(4, 6, "goes", "VERB:SVA"),))
+
+    def of(chosen: str, rejected: str) -> PreferencePair:
+        return PreferencePair("1", "", chosen, rejected, source, reference, 1.0, 0.5, 1.0, 1.0, "bleu", "random")
+
+    rows = [
+        of(" She goes to school .", " She go to school ."),  # corrects
+        of(" She goes to a school .", " She go to school ."),  # corrects, and slips
+        of(" She go to school .", " She go school ."),  # neither corrects, one slips
+        of(" She go to school .", " She goes school school ."),  # the better one by the reward corrects less
+    ]
+    assert list(pairs.subjects(rows, [example]).values()) == [2, 1, 1]
+    with pytest.raises(ValueError, match="errors of 1 are not recorded"):
+        pairs.subjects(rows, [Example("1", source, reference, reference)])
 
 
 @pytest.mark.parametrize(
