@@ -32,6 +32,8 @@ SetOption = Annotated[
     typer.Option("--set", help="change a value of the profile: part.field=value; may be repeated"),
 ]
 
+TRIALS, GROUP_SIZES = Path("results/trials.csv"), Path("results/group-sizes.csv")
+
 
 @app.command()
 def profiles(
@@ -89,19 +91,44 @@ def trial(
     profile: ProfileOption = "tiny",
     seed: SeedOption = 0,
     set_: SetOption = None,
-    log: Annotated[Path, typer.Option(help="the experiment log, to which rows are appended")] = Path(
-        "results/trials.csv"
-    ),
+    log: Annotated[Path, typer.Option(help="the experiment log, to which rows are appended")] = TRIALS,
     note: Annotated[str, typer.Option(help="what the trial is to find out")] = "",
 ) -> None:
     """Measure systems on dev under changed settings, and write it into the experiment log."""
     from gecalign import trials
 
-    for row in trials.record(_study(profile, seed, set_), systems.split(","), log, note):
-        typer.echo(
-            f"{row['system']}: greedy {row['greedy_bleu']} BLEU, {row['gain']:+} over {trials.CONTROL} "
-            f"({row['gain_low']:+} to {row['gain_high']:+}); sampled {row['sampled_bleu']}, {row['sampled_gain']:+}"
-        )
+    _print_trials(trials.record(_study(profile, seed, set_), systems.split(","), log, note))
+
+
+@app.command("map")
+def map_(
+    profile: ProfileOption = "tiny",
+    seed: SeedOption = 0,
+    miss: Annotated[list[float] | None, typer.Option(help="these columns only; may be repeated")] = None,
+    log: Annotated[Path, typer.Option(help="the experiment log, to which rows are appended")] = TRIALS,
+) -> None:
+    """Measure where preferences help: errors left in demonstrations against the length of SFT (about two hours)."""
+    from gecalign import trials
+
+    study = _study(profile, seed, None)
+    for steps in trials.MAP_STEPS:
+        for share in miss or trials.MAP_MISS:
+            cell = trials.of_map(study, share, steps)
+            typer.echo(f"demonstrations leave {share:.0%} of the errors, {steps} updates of SFT:")
+            _print_trials(trials.record(cell, trials.MAP_SYSTEMS, log, "map"))
+
+
+@app.command()
+def sweep(
+    profile: ProfileOption = "tiny",
+    seeds: Annotated[int, typer.Option(help="how many: 0, 1, 2, ...")] = 3,
+    log: Annotated[Path, typer.Option(help="the table of checkpoints, to which rows are appended")] = GROUP_SIZES,
+) -> None:
+    """Train GRPO with groups of 4, 8 and 16 under each design, and write down every checkpoint's dev BLEU."""
+    from gecalign import sweep as sweeps
+
+    for seed in range(seeds):
+        sweeps.record(_study(profile, seed, None), log)
 
 
 @app.command()
@@ -216,6 +243,15 @@ def _prepare(study: Study) -> None:
     sweep.betas(study)
     sweep.checkpoints(study)
     _evaluated(study)
+
+
+def _print_trials(rows: list[dict[str, Any]]) -> None:
+    for row in rows:
+        typer.echo(
+            f"{row['system']:<14} greedy {row['greedy_bleu']:.1f} BLEU, {row['gain']:+.1f} over SFT continued "
+            f"({row['gain_low']:+.1f} to {row['gain_high']:+.1f}); sampled {row['sampled_bleu']:.1f}, "
+            f"{row['sampled_gain']:+.1f}"
+        )
 
 
 def _print_scores(evaluations: list[SystemEvaluation]) -> None:

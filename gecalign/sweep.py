@@ -13,6 +13,7 @@ designs differ in what.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -67,6 +68,22 @@ def checkpoints(study: Study, designs: Sequence[str] = DESIGNS, sizes: Sequence[
         scored = trained.log("grpo").dropna(subset=["eval_bleu"])
         rows += [(design, c, int(step), bleu) for step, bleu in zip(scored["step"], scored["eval_bleu"], strict=True)]
     return pd.DataFrame(rows, columns=["design", "group size", "step", "BLEU"])
+
+
+def record(study: Study, log: Path) -> None:
+    """Train all designs and sizes, and append their checkpoints, with seed and cost, to a table; done is done.
+
+    Columns: profile, seed, SFT's dev BLEU, design, group size, prompts and samples in all, step, BLEU.
+    """
+    done = pd.read_csv(log) if log.exists() else pd.DataFrame(columns=["profile", "seed"])
+    if ((done["profile"] == study.profile.name) & (done["seed"] == study.seed)).any():
+        return
+    table = checkpoints(study)
+    costs = summary(study, table)[["prompts", "samples"]].reset_index()
+    made = {"profile": study.profile.name, "seed": study.seed, "start": study.sft().facts["dev_bleu"]}
+    rows = table.merge(costs).assign(**made)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    rows.to_csv(log, mode="a", header=not log.exists(), index=False, float_format="%.3f")
 
 
 def summary(study: Study, table: pd.DataFrame) -> pd.DataFrame:

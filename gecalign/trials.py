@@ -2,20 +2,21 @@
 
 A trial is a changed profile, a seed and a system; its row says what the system scores under greedy and under
 sampled decoding, and how much it gains over SFT that went on training for as many updates. Settings are
-settled by these rows, never by the test set. `results/trials.csv` holds them, and the map of chapter 6 is drawn
-from it:
+settled by these rows, never by the test set. `results/trials.csv` holds them; the map of chapter 6 is drawn from it:
 
-    gecalign trial --set data.miss=0.6 --systems dpo,grpo --note "is DPO's learning rate too low?"
+    gecalign trial --set dpo.learning_rate=0.001 --systems dpo --note "is DPO's learning rate too low?"
+    gecalign map
 """
 
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock
 
 from gecalign import compare, config, metrics
 
@@ -26,11 +27,25 @@ if TYPE_CHECKING:
     from gecalign.study import Study
 
 CONTROL = "sft-continued"
-COLUMNS = (
-    "profile", "changes", "seed", "system", "greedy_bleu", "sampled_bleu", "sft_greedy_bleu", "gain", "gain_low",
-    "gain_high", "sampled_gain", "sampled_gain_low", "sampled_gain_high", "chosen_step", "updates", "tokens", "seconds",
-    "n", "commit", "torch", "note",
+# What a trial may change; each is a column, so that a row says what it measured whatever the defaults become.
+SETTINGS = (
+    "data.miss", "sft.steps", "sft.learning_rate", "continued.learning_rate",
+    "pairs.split", "pairs.prompts", "pairs.samples", "pairs.temperature", "pairs.second_temperature",
+    "pairs.selection", "pairs.reward", "pairs.minimum_margin", "pairs.count",
+    "dpo.epochs", "dpo.learning_rate", "dpo.beta",
+    "grpo.split", "grpo.steps", "grpo.group_size", "grpo.batch_size", "grpo.updates_per_generation",
+    "grpo.learning_rate", "grpo.temperature", "grpo.reward", "grpo.loss", "grpo.beta",
 )  # fmt: skip
+RESULTS = (
+    "greedy_bleu", "sampled_bleu", "sft_greedy_bleu", "gain", "gain_low", "gain_high", "sampled_gain",
+    "sampled_gain_low", "sampled_gain_high", "chosen_step", "updates", "tokens", "seconds", "n", "commit", "torch",
+)  # fmt: skip
+COLUMNS = ("profile", "seed", "system", *SETTINGS, *RESULTS, "note")
+
+# The map of chapter 6.
+MAP_MISS = (0.0, 0.3, 0.4, 0.5, 0.6, 0.75)  # share of errors left in the demonstrations
+MAP_STEPS = (200, 600, 1800)  # updates of SFT
+MAP_SYSTEMS = ("sft", "sft-continued", "dpo", "grpo", "sft-careful")
 
 
 def record(study: Study, systems: Sequence[str], log: Path, note: str = "") -> list[dict[str, Any]]:
@@ -42,12 +57,7 @@ def record(study: Study, systems: Sequence[str], log: Path, note: str = "") -> l
     known = {_key(row) for row in read_rows(log)}
     rows = []
     for system in systems:
-        key = {
-            "profile": study.profile.name,
-            "changes": changes(study.profile),
-            "seed": str(study.seed),
-            "system": system,
-        }
+        key = {"profile": study.profile.name, "seed": str(study.seed), "system": system, **settings(study.profile)}
         if _key(key) in known:
             continue
         rows.append({**key, **measure(study, system), "note": note})
@@ -76,24 +86,22 @@ def measure(study: Study, system: str) -> dict[str, Any]:
     }
 
 
-def changes(profile: config.Profile) -> str:
-    """Return as JSON how a profile differs from the one of its name, an entry for each changed value."""
-    original = config.profile(profile.name)
-    changed: dict[str, Any] = {}
-    for part in fields(profile):
-        old, new = getattr(original, part.name), getattr(profile, part.name)
-        if old != new:
-            before, after = asdict(old), asdict(new)
-            changed |= {f"{part.name}.{name}": after[name] for name in after if after[name] != before[name]}
-    return json.dumps(changed, sort_keys=True)
+def settings(profile: config.Profile) -> dict[str, str]:
+    """Return the settings that the log names, as it writes them; one that is None is empty."""
+    values = {address: getattr(getattr(profile, address.split(".")[0]), address.split(".")[1]) for address in SETTINGS}
+    return {address: "" if value is None else str(value) for address, value in values.items()}
+
+
+def of_map(study: Study, miss: float, steps: int) -> Study:
+    """Return the study of one cell of the map: demonstrations that leave this share of the errors, SFT this long."""
+    return study.variant(study.profile.variant(data__miss=miss, sft__steps=steps))
 
 
 def read(log: Path) -> pd.DataFrame:
-    """Return the log as a table, a row a trial; the changed settings that trials name become columns."""
+    """Return the log as a table, a row a trial."""
     import pandas as pd
 
-    table = pd.read_csv(log)
-    return table.join(pd.DataFrame([json.loads(text) for text in table["changes"]], index=table.index))
+    return pd.read_csv(log)
 
 
 def read_rows(log: Path) -> list[dict[str, str]]:
@@ -104,18 +112,45 @@ def read_rows(log: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+def map_table(
+    log: pd.DataFrame, profile: config.Profile, system: str, value: str = "gain", seed: int = 0
+) -> pd.DataFrame:
+    """Return a value of the map's cells: rows are SFT's updates, columns the share of errors left in demonstrations.
+
+    Only trials count whose other settings are those of `profile`.
+    """
+    import pandas as pd
+
+    fixed = {k: v for k, v in settings(profile).items() if k not in ("data.miss", "sft.steps")}
+    texts = log.astype(object).where(log.notna(), "").map(str)
+    chosen = (texts["profile"] == profile.name) & (log["system"] == system) & (log["seed"] == seed)
+    for name, wanted in fixed.items():
+        chosen &= texts[name].map(_canonical) == _canonical(wanted)
+    table = pd.pivot_table(log[chosen], value, "sft.steps", "data.miss")
+    return table.reindex(index=[s for s in MAP_STEPS if s in table.index], columns=[m for m in MAP_MISS if m in table])
+
+
+def _canonical(text: str) -> str:
+    # pandas reads 4 as 4.0 where a column has blanks
+    try:
+        return repr(float(text))
+    except ValueError:
+        return text
+
+
 def _key(row: Mapping[str, str]) -> tuple[str, ...]:
-    return tuple(row[name] for name in ("profile", "changes", "seed", "system"))
+    return tuple(row[name] for name in ("profile", "seed", "system", *SETTINGS))
 
 
 def _append(row: Mapping[str, Any], log: Path) -> None:
-    fresh = not log.exists()
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("a", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS)
-        if fresh:
-            writer.writeheader()
-        writer.writerow(row)
+    with FileLock(log.with_name(f".{log.name}.lock")):  # several processes may share a log
+        fresh = not log.exists()
+        with log.open("a", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+            if fresh:
+                writer.writeheader()
+            writer.writerow(row)
 
 
 def _gain(name: str, system: SystemEvaluation, control: SystemEvaluation) -> dict[str, float]:
