@@ -108,14 +108,19 @@ class Study:
         return self._train("grpo", {"sft": self.sft().content}, settings, make, updates)
 
     def _sft(self, name: str, start: str, settings: config.SFT, split: str, target: str) -> Stage:
+        first = start == "base"
+
         def make(folder: Path) -> dict[str, Any]:
             from gecalign import train
 
             model, tokenizer = self.model(start)
             rows = getattr(train, target)(self.examples(split), self.profile.prompt)
-            return train.sft(model, tokenizer, rows, self.examples("dev"), settings, *self._asking, self.seed, folder)
+            return train.sft(
+                model, tokenizer, rows, self.examples("dev"), settings, *self._asking, self.seed, folder, first
+            )
 
         made_from = {"start": self._identity(start), "split": split, "target": target}
+        made_from |= {} if first else {"evaluated": "evenly"}
         return self._train(name, made_from, settings, make, f"{settings.steps} updates of {settings.batch_size} rows")
 
     def _train(

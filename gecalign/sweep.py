@@ -97,3 +97,27 @@ def summary(study: Study, table: pd.DataFrame) -> pd.DataFrame:
     rows.insert(1, "samples", [fact["samples_in_all"] for fact in facts])
     rows.insert(2, "updates a generation", [fact["updates_a_generation"] for fact in facts])
     return rows
+
+
+def over_seeds(log: pd.DataFrame) -> pd.DataFrame:
+    """Return what `record` wrote, a row a design and group size: the gain over SFT's dev BLEU, over seeds.
+
+    Columns: prompts and samples in all, seeds, gain of the last checkpoint (mean over seeds) and its deviation over
+    seeds, and gain of the best of the checkpoints.
+    """
+    gained = log.assign(gain=log["BLEU"] - log["start"])
+    runs = gained.groupby(["design", "group size", "seed"], sort=False)
+    finished = runs[["prompts", "samples"]].first()
+    finished["last"] = runs["gain"].last()
+    finished["best"] = runs["gain"].max()
+    pairs = finished.groupby(level=["design", "group size"], sort=False)
+    return pd.DataFrame(
+        {
+            "prompts": pairs["prompts"].first(),
+            "samples": pairs["samples"].first(),
+            "seeds": pairs.size(),
+            "gain at the end": pairs["last"].mean(),
+            "deviation over seeds": pairs["last"].std(),
+            "gain of the best": pairs["best"].mean(),
+        }
+    )

@@ -35,14 +35,19 @@ def sft(
     decoding: config.Decoding,
     seed: int,
     folder: Path,
+    evaluate_early: bool = True,
 ) -> dict[str, Any]:
     """Fine-tune `model` on rows of prompt and completion, such as `demonstrations` or `references` give.
 
     The loss is the mean negative log-likelihood (nats a token) of the completion and the EOS after it,
     given the prompt; with `completion_only_loss=False` the prompt's tokens count too. Explained in chapter 2.
+
+    Args:
+        evaluate_early: whether checkpoints stand denser at the start, where most is learnt, or evenly, as in the
+            other methods, so that a control has no more of them to choose from.
     """
     usable = fitting(train, tokenizer, settings.max_length)
-    trainer = sft_trainer(model, tokenizer, usable, references(dev, prompt), settings, seed, folder)
+    trainer = sft_trainer(model, tokenizer, usable, references(dev, prompt), settings, seed, folder, evaluate_early)
     trainer.dev_bleu = loop.dev_bleu(dev, tokenizer, prompt, decoding)
     loop.announce("sft", settings.steps * loop.seconds_per_update(trainer))
     facts = loop.run(trainer, tokenizer, folder)
@@ -116,6 +121,7 @@ def sft_trainer(
     settings: config.SFT,
     seed: int,
     folder: Path,
+    evaluate_early: bool = True,
 ) -> SFTTrainer:
     """Return TRL's trainer on rows of prompt and completion, ready to train."""
     trainer = loop.measured(SFTTrainer)(
@@ -132,7 +138,8 @@ def sft_trainer(
         train_dataset=Dataset.from_list(list(train)),
         eval_dataset=Dataset.from_list(list(dev)),
     )
-    return loop.finish(trainer, loop.evaluation_steps(settings.steps, settings.evaluations))
+    steps = loop.evaluation_steps if evaluate_early else loop.even_steps
+    return loop.finish(trainer, steps(settings.steps, settings.evaluations))
 
 
 def dpo_trainer(

@@ -93,7 +93,16 @@ def settings(profile: config.Profile) -> dict[str, str]:
 
 
 def of_map(study: Study, miss: float, steps: int) -> Study:
-    """Return the study of one cell of the map: demonstrations that leave this share of the errors, SFT this long."""
+    """Return the study of one cell of the map: demonstrations that leave this share of the errors, SFT this long.
+
+    Raises:
+        ValueError: the corpus has no annotator who could leave errors.
+    """
+    if study.profile.data.source != "tinygec":
+        raise ValueError(
+            f"the map needs demonstrations that leave a given share of the errors, which only TinyGEC can make; "
+            f"profile {study.profile.name} has those of {study.profile.data.source}."
+        )
     return study.variant(study.profile.variant(data__miss=miss, sft__steps=steps))
 
 

@@ -30,7 +30,7 @@ def copy_book_sources(root: Path) -> Path:
     for name in ("_config.yml", "_toc.yml"):
         shutil.copy(PROJECT / name, root)
     generated = shutil.ignore_patterns("chapters", "__pycache__", ".ipynb_checkpoints")
-    for name in ("book", "notebooks"):
+    for name in ("book", "notebooks", "results"):
         shutil.copytree(PROJECT / name, root / name, ignore=generated)
     return root
 

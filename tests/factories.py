@@ -114,3 +114,17 @@ def local_profile(base: Path, corpus: Path, **changes: object) -> Profile:
         "sft__steps": 4, "sft__batch_size": 8, "sft__evaluations": 2, "sft__learning_rate": 1e-2,
     }  # fmt: skip
     return profile("smoke").variant("local", **(small | changes))
+
+
+def preference_profile(base: Path, corpus: Path, **changes: object) -> Profile:
+    """Return a profile whose SFT learns enough for its samples to end and differ, so that pairs and groups exist."""
+    small: dict[str, object] = {
+        "decoding__max_new_tokens": 24, "sft__steps": 60, "sft__warmup_steps": 0, "data__preference_rows": 16,
+        "continued__evaluations": 1,
+        "pairs__temperature": 1.0, "pairs__count": 8, "pairs__held_out": 4, "pairs__prompts": None,
+        "dpo__batch_size": 4, "dpo__epochs": 1, "dpo__evaluations": 1, "dpo__warmup_steps": 0,
+        "grpo__steps": 4, "grpo__batch_size": 16, "grpo__group_size": 4, "grpo__evaluations": 2,
+        "grpo__warmup_steps": 0,
+        "reward_check__prompts": 6, "reward_check__samples": 4,
+    }  # fmt: skip
+    return local_profile(base, corpus, **(small | changes))

@@ -1,0 +1,277 @@
+"""The stages after SFT, on a model that is small and really trained: who starts from whom, and what is stored."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import factories
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from gecalign import doctor, pairs, prompts, rewards, sampling, sweep, train, trials
+from gecalign.config import Pairs
+from gecalign.study import Study
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory) -> Study:
+    folder = tmp_path_factory.mktemp("preferences")
+    corpus = factories.write_jsonl(folder / "corpus.jsonl", factories.coedit_rows(60))
+    return Study(factories.preference_profile(factories.base_folder(folder / "base"), corpus), 0, folder / "runs")
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / "model" / "model.safetensors")
+
+
+# ---- samples and pairs
+
+
+def test_samples_are_drawn_for_the_prompts_that_sft_has_not_seen(study):
+    drawn = pairs.read_sampled(study.samples().folder / "samples.jsonl")
+    assert [p.id for p in drawn] == [example.id for example in study.examples("preference")]
+    assert {len(p.samples) for p in drawn} == {4}
+    assert {sample.temperature for p in drawn for sample in p.samples} == {1.0}
+    assert not {p.source for p in drawn} & {example.source for example in study.examples("train")}
+
+
+def test_the_pairs_are_what_the_samples_give_and_the_held_out_ones_are_others(study):
+    stage = study.pairs()
+    drawn = pairs.read_sampled(study.samples().folder / "samples.jsonl")
+    found, funnel = pairs.build(drawn, study.profile.pairs, rewards.objective("bleu"), study.profile.prompt)
+    kept, held_out = (pairs.read(stage.folder / f"{name}.jsonl") for name in ("pairs", "held_out"))
+    assert [*kept, *held_out] == found[:12]
+    assert (len(kept), len(held_out)) == (8, 4)
+    assert stage.facts["funnel"]["dropped"] == funnel.dropped
+    assert not {p.id for p in kept} & {p.id for p in held_out}
+
+
+def test_ranking_anew_draws_no_new_samples(study, monkeypatch):
+    study.samples()
+    monkeypatch.setattr(sampling, "draw", lambda *_: pytest.fail("drawn again"))
+    other = study.variant(study.profile.variant(pairs__reward="length", pairs__count=3))
+    assert other.pairs().folder != study.pairs().folder
+    assert other.pairs().record["spec"]["samples"] == study.pairs().record["spec"]["samples"]
+
+
+def test_two_temperatures_share_the_samples(study):
+    settings = Pairs(samples=4, temperature=0.5, second_temperature=1.5)
+    decoding = study.profile.decoding
+    examples = study.examples("preference")[:3]
+    drawn = sampling.draw(*study.model("sft"), examples, settings, study.profile.prompt, decoding, 0)
+    assert [[s.temperature for s in p.samples] for p in drawn] == [[0.5, 0.5, 1.5, 1.5]] * 3
+    with pytest.raises(ValueError, match="their number must be even"):
+        sampling.draw(*study.model("sft"), examples, replace(settings, samples=3), study.profile.prompt, decoding, 0)
+
+
+# ---- who starts from whom
+
+
+@pytest.mark.parametrize("system", ["dpo", "grpo", "sft-continued", "sft-careful"])
+def test_a_system_starts_from_sft_with_sft_as_its_reference_and_becomes_another_model(study, monkeypatch, system):
+    start, passed = weights(study.sft().folder), []
+
+    def watched(ordinary):
+        def watching(*arguments):
+            passed.extend(
+                {name: weight.clone() for name, weight in argument.state_dict().items()}
+                for argument in arguments
+                if isinstance(argument, torch.nn.Module)
+            )
+            return ordinary(*arguments)
+
+        return watching
+
+    for name in ("sft", "dpo", "grpo"):
+        monkeypatch.setattr(train, name, watched(getattr(train, name)))
+    changes = {f"{part}__learning_rate": 2e-3 for part in ("dpo", "grpo", "continued")}  # so that it is made now
+    stage = study.variant(study.profile.variant(**changes)).trained(system)
+    assert len(passed) == (2 if system in ("dpo", "grpo") else 1)
+    assert all(torch.equal(state[name], start[name]) for state in passed for name in start)
+    assert [name for name, weight in weights(stage.folder).items() if torch.equal(weight, start[name])] == []
+
+
+def test_the_control_sees_demonstrations_and_the_ceiling_references_of_the_other_prompts(study):
+    control, ceiling = study.sft_continued().record["spec"], study.sft_careful().record["spec"]
+    assert (control["split"], control["target"]) == ("train", "demonstrations")
+    assert (ceiling["split"], ceiling["target"]) == ("preference", "references")
+    assert study.log("sft-continued")["eval_bleu"].notna().sum() == 2  # before, and as often as was asked for
+    for spec in (control, ceiling):
+        assert spec["settings"]["steps"] == study.profile.grpo.steps
+        assert spec["settings"]["learning_rate"] == study.profile.continued.learning_rate
+
+
+@pytest.mark.parametrize("system", ["dpo", "grpo", "sft-continued", "sft-careful"])
+def test_the_evaluation_on_dev_gives_the_bleu_that_the_checkpoint_was_chosen_by(study, system):
+    assert study.evaluation(system, "dev").scores.scores["BLEU"].value == study.trained(system).facts["dev_bleu"]
+    assert study.log(system)["eval_bleu"].notna().any()
+
+
+def test_a_trained_system_is_not_evaluated_with_another_prompt(study):
+    with pytest.raises(ValueError, match="allow_other_prompt=True"):
+        study.evaluation("grpo", "dev", prompt=replace(study.profile.prompt, template="Correct: {source}\n->"))
+
+
+def test_without_a_preference_split_the_settings_are_named(study):
+    none = study.variant(study.profile.variant(data__preference_rows=0))
+    with pytest.raises(ValueError, match=r"no preference rows.*data__preference_rows"):
+        none.samples()
+
+
+# ---- the reward check
+
+
+def test_the_check_scores_both_ways_of_sampling_and_leaves_the_policy_as_it_was(study):
+    check = study.reward_check()
+    assert check.direct.shape == check.trainer.shape == (6, 4)
+    assert check.greedy.shape == (6,)
+    assert check.agree
+    assert ((check.trainer >= 0) & (check.trainer <= 1)).all()
+    assert not np.array_equal(check.direct, check.trainer)
+
+
+def test_the_trainers_rewards_are_in_the_order_of_the_prompts(study, tmp_path):
+    (model, tokenizer), (reference, _) = study.model("sft"), study.model("sft")
+    examples = study.examples("preference")[:4]
+    settings = replace(study.profile.grpo, learning_rate=0.0, group_size=2)
+    written = {}
+    ordinary = rewards.for_trl
+
+    def recording(reward):
+        score = ordinary(reward)
+
+        def watching(completions, reference, source, **rest):
+            values = score(completions, reference, source, **rest)
+            for text, value in zip(source, values, strict=True):
+                written.setdefault(text, []).append(value)
+            return values
+
+        watching.__name__ = score.__name__
+        return watching
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rewards, "for_trl", recording)
+        found = sampling.frozen_rewards(
+            model, reference, tokenizer, examples, settings, study.profile.prompt, study.profile.decoding, 0, tmp_path
+        )
+    assert found == pytest.approx(np.array([written[example.source] for example in examples]), abs=1e-6)
+
+
+def test_a_policy_that_is_to_stand_still_must_have_learning_rate_0(study, tmp_path):
+    (model, tokenizer), (reference, _) = study.model("sft"), study.model("sft")
+    with pytest.raises(ValueError, match="a frozen policy has 0"):
+        sampling.frozen_rewards(
+            model, reference, tokenizer, study.examples("preference"), study.profile.grpo, study.profile.prompt,
+            study.profile.decoding, 0, tmp_path,
+        )  # fmt: skip
+
+
+def test_a_policy_that_moves_all_the_same_is_noticed(study, tmp_path, monkeypatch):
+    (model, tokenizer), (reference, _) = study.model("sft"), study.model("sft")
+    frozen = replace(study.profile.grpo, learning_rate=0.0, group_size=4)
+    ordinary = train.grpo_trainer
+
+    def moving(*arguments):
+        trainer = ordinary(*arguments)
+        trainer.args.learning_rate = 1e-2
+        return trainer
+
+    monkeypatch.setattr(train, "grpo_trainer", moving)
+    with pytest.raises(RuntimeError, match="was to stand still"):
+        sampling.frozen_rewards(
+            model, reference, tokenizer, study.examples("preference"), frozen, study.profile.prompt,
+            study.profile.decoding, 0, tmp_path,
+        )  # fmt: skip
+
+
+# ---- the doctor
+
+
+def test_the_doctor_looks_at_everything_and_says_what_to_do(study):
+    found = {check.name: check for check in doctor.examine(study)}
+    assert set(found) == {"prompts", "batches", "reward signal", "two ways of sampling", "pairs"}
+    assert found["prompts"].status == found["batches"].status == found["pairs"].status == "pass"
+    assert "16 prompts and 64 samples in all" in found["batches"].words
+
+
+@pytest.mark.parametrize(
+    ("changes", "check", "status", "words"),
+    [
+        ({"grpo__split": "train"}, doctor.prompts_unseen, "warn", "100% of the split train"),
+        ({"grpo__group_size": 3}, doctor.batches, "fail", "no multiple of grpo__group_size, 3"),
+        ({"grpo__updates_per_generation": 2}, doctor.batches, "warn", "moved on"),
+        ({"pairs__count": 50}, doctor.enough_pairs, "fail", "of the 50 pairs.*pairs__temperature"),
+    ],
+)
+def test_the_doctor_finds_what_is_wrong(study, changes, check, status, words):
+    found = check(study.variant(study.profile.variant(**changes)))
+    assert found.status == status
+    assert pd.Series([found.words]).str.contains(words).all()
+
+
+# ---- sweeps and the experiment log
+
+
+def test_betas_give_different_models_from_the_same_pairs(study):
+    made = sweep.betas(study, (0.05, 0.5))
+    assert made[0.05].pairs().content == made[0.5].pairs().content
+    assert made[0.05].dpo().content != made[0.5].dpo().content
+    assert made[0.5].dpo().record["spec"]["settings"]["beta"] == 0.5
+
+
+def test_every_design_is_trained_at_every_size_and_all_checkpoints_are_in_the_table(study, tmp_path):
+    table = sweep.checkpoints(study)
+    assert len(table) == 3 * 3 * 2
+    assert table.groupby(["design", "group size"])["step"].apply(list).tolist() == [[2, 4]] * 9
+    rows = sweep.summary(study, table)
+    prompted = {pair: rows.loc[pair, ["prompts", "samples"]].tolist() for pair in rows.index}
+    assert [prompted["equal steps", c] for c in (4, 8, 16)] == [[16, 64], [8, 64], [4, 64]]
+    assert [prompted["equal samples", c] for c in (4, 8, 16)] == [[16, 64], [8, 64], [4, 64]]
+    assert [prompted["equal prompts", c] for c in (4, 8, 16)] == [[4, 16], [4, 32], [4, 64]]
+    assert rows.loc["equal steps", "updates a generation"].tolist() == [1, 2, 4]
+    best = table.groupby(["design", "group size"], sort=False)["BLEU"].max()
+    assert rows["best"].tolist() == best.tolist()
+    same = sweep.studies(study)
+    assert same["equal steps", 4].grpo().folder == same["equal samples", 4].grpo().folder  # one training for both
+
+    for _ in range(2):  # what is written down is not trained, nor written, again
+        sweep.record(study, tmp_path / "sizes.csv")
+    log = pd.read_csv(tmp_path / "sizes.csv")
+    assert len(log) == 18
+    over = sweep.over_seeds(log)
+    last = table[table["step"] == 4].set_index(["design", "group size"])["BLEU"] - study.sft().facts["dev_bleu"]
+    assert over["gain at the end"].tolist() == pytest.approx(last.tolist(), abs=2e-3)
+
+
+def test_the_published_numbers_of_prompts_follow_from_the_published_settings():
+    from gecalign.config import profile
+
+    plans = [train.grpo_plan(sweep.variant(profile("as-published"), "equal steps", c).grpo) for c in (4, 8, 16)]
+    assert [plan["prompts_in_all"] for plan in plans] == [1000, 500, 250]
+    assert {plan["updates"] for plan in plans} == {1000}
+    with pytest.raises(ValueError, match="Designs: equal steps"):
+        sweep.variant(profile("tiny"), "equal luck", 4)
+
+
+def test_a_trial_is_written_down_once_with_its_settings_and_its_gain_over_the_control(study, tmp_path, monkeypatch):
+    monkeypatch.setattr(trials, "settings", lambda profile: dict.fromkeys(trials.SETTINGS, "x"))
+    log = tmp_path / "trials.csv"
+    rows = trials.record(study, ["sft-continued", "dpo"], log, "why")
+    assert trials.record(study, ["dpo"], log, "again") == []
+    table = trials.read(log)
+    assert table["system"].tolist() == ["sft-continued", "dpo"]
+    assert table["note"].tolist() == ["why", "why"]
+    assert (table.loc[0, "gain"], table.loc[0, "gain_low"]) == (0, 0)
+    dpo, control = (study.evaluation(system, "dev").scores.row()["BLEU"] for system in ("dpo", "sft-continued"))
+    assert table.loc[1, "gain"] == pytest.approx(dpo - control, abs=2e-3)
+    assert rows[1]["gain_low"] <= rows[1]["gain"] <= rows[1]["gain_high"]
+
+
+def test_the_prompt_of_a_pair_is_the_one_that_every_stage_renders(study):
+    row = json.loads((study.pairs().folder / "pairs.jsonl").read_text().splitlines()[0])
+    assert row["prompt"] == prompts.render(study.profile.prompt, row["source"])
+    digests = {study.trained(s).record["spec"]["prompt"] for s in ("sft", "dpo", "grpo", "sft-careful")}
+    assert digests == {prompts.digest(study.profile.prompt)}
