@@ -19,6 +19,10 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gecalign.study import Study
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -48,15 +52,34 @@ def corpus_time() -> str:
     return f"{time.perf_counter() - start:.0f} s"
 
 
-def sft_gain() -> str:
-    """BLEU of SFT above copying on the test set, with its interval."""
+def _gain(study: Study, system: str, control: str, split: str) -> str:
     from gecalign import compare, metrics, tables
+
+    scored, base = (tables.bleu_statistics(study.evaluation(name, split)) for name in (system, control))
+    gain = compare.paired_difference(scored, base, metrics.bleu.score)
+    return f"{gain.estimate:+.1f} BLEU ({gain.interval.low:+.1f} to {gain.interval.high:+.1f}), n = {gain.n}"
+
+
+def sft_gain() -> str:
+    """BLEU of SFT on careful demonstrations above copying, on dev, with its interval."""
+    from gecalign import config
     from gecalign.study import Study
 
-    study = Study("tiny", seed=0)
-    sft, copy = (tables.bleu_statistics(study.evaluation(system, "test")) for system in ("sft", "copy"))
-    gain = compare.paired_difference(sft, copy, metrics.bleu.score)
-    return f"{gain.estimate:+.1f} BLEU ({gain.interval.low:+.1f} to {gain.interval.high:+.1f}), n = {gain.n}"
+    return _gain(Study(config.profile("tiny").variant(data__miss=0.0), seed=0), "sft", "copy", "dev")
+
+
+def dpo_gain() -> str:
+    """BLEU of DPO above SFT continued, on dev, with its interval."""
+    from gecalign.study import Study
+
+    return _gain(Study("tiny", seed=0), "dpo", "sft-continued", "dev")
+
+
+def grpo_gain() -> str:
+    """BLEU of GRPO above SFT continued, on dev, with its interval."""
+    from gecalign.study import Study
+
+    return _gain(Study("tiny", seed=0), "grpo", "sft-continued", "dev")
 
 
 def best_of_16() -> str:
@@ -107,11 +130,13 @@ def test_time() -> str:
 TARGETS: list[tuple[str, str, Callable[[], str]]] = [
     ("import gecalign", "under 0.5 s", import_time),
     ("100,000 TinyGEC pairs", "under 60 s", corpus_time),
-    ("SFT above copying, test", "at least +10 BLEU", sft_gain),
+    ("careful SFT above copying", "at least +10 BLEU", sft_gain),
+    ("DPO above SFT continued", "above 0", dpo_gain),
+    ("GRPO above SFT continued", "above 0", grpo_gain),
     ("best of 16 above greedy, dev", "at least +3 BLEU", best_of_16),
     ("greedy decoding, test", "under 15 s", greedy_time),
-    ("make book", "under 360 s", book_time),
-    ("make test", "under 480 s", test_time),
+    ("make book", "under 720 s", book_time),
+    ("make test", "under 720 s", test_time),
 ]
 
 

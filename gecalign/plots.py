@@ -212,6 +212,8 @@ def heatmap(
     values = table.to_numpy(dtype=float)
     ax.imshow(values, cmap="PuOr", vmin=-limit, vmax=limit, aspect="auto")
     for (i, j), value in np.ndenumerate(values):
+        if np.isnan(value):
+            continue
         colour = "white" if abs(value) > 0.6 * limit else BLACK
         ax.text(j, i, str(texts.iat[i, j]), ha="center", va="center", fontsize=9, color=colour)
     ax.set_xticks(range(len(table.columns)), [str(name) for name in table.columns])

@@ -60,6 +60,20 @@ class Study:
         """Return the examples of a split: train, dev, test or validation."""
         return data.load_split(self.corpus.folder, split)
 
+    def prompted(self, split: str, count: int | None = None) -> tuple[Example, ...]:
+        """Return the examples that pairs or rewards ask about.
+
+        Raises:
+            ValueError: the split is empty.
+        """
+        examples = self.examples(split)[:count]
+        if not examples:
+            raise ValueError(
+                f"pairs and rewards ask about the split {split}, and this corpus has no {split} rows. Set "
+                "data__preference_rows, or pairs__split and grpo__split to train (chapter 3 says what that costs)."
+            )
+        return examples
+
     # ---- trained systems: each the product of one function of `gecalign.train`
 
     def sft(self) -> Stage:
@@ -95,13 +109,13 @@ class Study:
 
     def grpo(self) -> Stage:
         """Return the model that GRPO trains on its own samples and the reward, from SFT."""
-        settings = self.profile.grpo
+        settings, prompted = self.profile.grpo, self.prompted(self.profile.grpo.split)
 
         def make(folder: Path) -> dict[str, Any]:
             from gecalign import train
 
             (model, tokenizer), (reference, _) = self.model("sft"), self.model("sft")
-            prompted, dev = self.examples(settings.split), self.examples("dev")
+            dev = self.examples("dev")
             return train.grpo(model, reference, tokenizer, prompted, dev, settings, *self._asking, self.seed, folder)
 
         updates = f"{settings.steps} updates of {settings.batch_size} samples"
@@ -149,6 +163,7 @@ class Study:
     def samples(self) -> Stage:
         """Return what the SFT model draws for the prompts of the pairs (`samples.jsonl`)."""
         settings = self.profile.pairs
+        examples = self.prompted(settings.split, settings.prompts)
         drawing = ("split", "prompts", "samples", "temperature", "second_temperature", "top_p")
         spec = {
             "sft": self.sft().content,
@@ -163,7 +178,6 @@ class Study:
         def make(folder: Path) -> dict[str, Any]:
             from gecalign import sampling
 
-            examples = self.examples(settings.split)[: settings.prompts]
             drawn = sampling.draw(*self.model("sft"), examples, settings, *self._asking, self.seed)
             pairs.write(drawn, folder / "samples.jsonl")
             return {"tokens": sum(sample.tokens for prompted in drawn for sample in prompted.samples)}
@@ -194,6 +208,7 @@ class Study:
     def reward_check(self) -> reward_check.RewardCheck:
         """Return the rewards of the frozen SFT model's samples, drawn by our decoder and through GRPO's trainer."""
         settings, grpo = self.profile.reward_check, self.profile.grpo
+        examples = self.prompted(grpo.split, settings.prompts)
         spec = {
             "sft": self.sft().content,
             "data": self.corpus.content,
@@ -208,7 +223,6 @@ class Study:
         def make(folder: Path) -> dict[str, Any]:
             from gecalign import sampling
 
-            examples = self.examples(grpo.split)[: settings.prompts]
             (model, tokenizer), (reference, _) = self.model("sft"), self.model("sft")
             with tempfile.TemporaryDirectory() as scratch:
                 check = sampling.check_rewards(

@@ -102,8 +102,8 @@ def summary(study: Study, table: pd.DataFrame) -> pd.DataFrame:
 def over_seeds(log: pd.DataFrame) -> pd.DataFrame:
     """Return what `record` wrote, a row a design and group size: the gain over SFT's dev BLEU, over seeds.
 
-    Columns: prompts and samples in all, seeds, gain of the last checkpoint (mean over seeds) and its deviation over
-    seeds, and gain of the best of the checkpoints.
+    Columns: prompts and samples in all, seeds, gain of the last checkpoint (mean over seeds), its standard deviation
+    over seeds, and the gain of the best of the checkpoints.
     """
     gained = log.assign(gain=log["BLEU"] - log["start"])
     runs = gained.groupby(["design", "group size", "seed"], sort=False)
@@ -116,8 +116,8 @@ def over_seeds(log: pd.DataFrame) -> pd.DataFrame:
             "prompts": pairs["prompts"].first(),
             "samples": pairs["samples"].first(),
             "seeds": pairs.size(),
-            "gain at the end": pairs["last"].mean(),
-            "deviation over seeds": pairs["last"].std(),
-            "gain of the best": pairs["best"].mean(),
+            "gain": pairs["last"].mean(),
+            "sd of seeds": pairs["last"].std(),
+            "gain of best": pairs["best"].mean(),
         }
     )

@@ -71,15 +71,18 @@ def behaviour(evaluations: Sequence[SystemEvaluation]) -> pd.DataFrame:
 
 
 def gains(systems: Sequence[SystemEvaluation], control: SystemEvaluation) -> pd.DataFrame:
-    """Return what each system's BLEU is, and by how much it exceeds the control's, paired, with a 95 % interval."""
+    """Return what each system's BLEU is, and by how much it exceeds the control's, paired, with a 95 % interval.
+
+    The last column is the share of the outputs that differ from the control's.
+    """
     rows = {}
     for system in systems:
         found = compare.paired_difference(bleu_statistics(system), bleu_statistics(control), metrics.bleu.score)
         rows[SYSTEM_NAMES[system.system]] = {
             "BLEU": _number(system.scores.scores["BLEU"].value),
-            f"over {SYSTEM_NAMES[control.system]}": f"{found.estimate:+.1f}",
+            "gain": f"{found.estimate:+.1f}",
             "95 % interval": f"{found.interval.low:+.1f} to {found.interval.high:+.1f}",
-            "outputs that differ": _per_cent(found.share_changed),
+            "differ": _per_cent(found.share_changed),
         }
     return _table(rows)
 

@@ -139,6 +139,13 @@ def map_table(
     return table.reindex(index=[s for s in MAP_STEPS if s in table.index], columns=[m for m in MAP_MISS if m in table])
 
 
+def map_texts(log: pd.DataFrame, profile: config.Profile, system: str, value: str = "gain") -> pd.DataFrame:
+    """Return what stands in the map's cells: the value, with a star where its 95 % interval does not contain 0."""
+    values, low, high = (map_table(log, profile, system, name) for name in (value, f"{value}_low", f"{value}_high"))
+    stars = ((low > 0) | (high < 0)).map({True: "*", False: ""}.get)
+    return values.map("{:+.1f}".format) + stars
+
+
 def _canonical(text: str) -> str:
     # pandas reads 4 as 4.0 where a column has blanks
     try:

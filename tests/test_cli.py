@@ -2,6 +2,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import factories
@@ -24,13 +25,13 @@ def settings(tmp_path_factory) -> list[str]:
     folder = tmp_path_factory.mktemp("cli")
     corpus = factories.write_jsonl(folder / "corpus.jsonl", factories.coedit_rows(60))
     base = factories.base_folder(folder / "base")
-    small = factories.local_profile(base, corpus)
-    values = {
-        "data.source": corpus, "data.task": "gec", "data.train_rows": "null", "data.dev_rows": 8,
-        "data.test_rows": 12, "data.preference_rows": 8, "model.name": base, "decoding.max_new_tokens": 8,
-        "sft.steps": small.sft.steps, "sft.batch_size": 8, "sft.evaluations": 2, "sft.learning_rate": 0.01,
+    usual, small = asdict(PROFILES["smoke"]), asdict(factories.preference_profile(base, corpus))
+    changed = {
+        f"{part}.{name}": json.dumps(value)
+        for part, fields in small.items() if isinstance(fields, dict)
+        for name, value in fields.items() if value != usual[part][name]
     }  # fmt: skip
-    return ["--profile", "smoke", *(f"--set={address}={value}" for address, value in values.items())]
+    return ["--profile", "smoke", *(f"--set={address}={value}" for address, value in changed.items())]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -73,13 +74,13 @@ def test_profiles_are_listed_and_shown_in_full():
 def test_run_data_says_where_the_corpus_is_and_how_large(settings, runs):
     shown = json.loads(call("run", "data", *settings))
     assert Path(shown["folder"]).parent == runs / "smoke"
-    assert shown["rows"] == {"train": 32, "preference": 8, "dev": 8, "test": 12, "validation": 0}
+    assert shown["rows"] == {"train": 24, "preference": 16, "dev": 8, "test": 12, "validation": 0}
 
 
 def test_run_sft_trains_once(settings, runs, capfd):
     first = json.loads(call("run", "sft", *settings))  # so nothing else may be on standard output
     assert (Path(first["folder"]) / "model" / "model.safetensors").exists()
-    assert first["rows"] == 40
+    assert first["rows"] == 24
     capfd.readouterr()
     assert json.loads(call("run", "sft", *settings)) == first
     assert "making" not in capfd.readouterr().err
@@ -88,8 +89,42 @@ def test_run_sft_trains_once(settings, runs, capfd):
 def test_run_all_prints_every_system_beside_doing_nothing(settings):
     table = call("run", *settings)
     assert table.startswith("12 sentences")
-    assert table.splitlines()[1].split() == ["copy", "base", "sft"]
+    assert table.splitlines()[1].split() == ["copy", "base", "sft", "sft-continued", "dpo", "grpo"]
     assert "BLEU" in table
+
+
+def test_run_pairs_tells_the_funnel(settings):
+    shown = json.loads(call("run", "pairs", *settings))
+    assert (Path(shown["folder"]) / "pairs.jsonl").exists()
+    funnel = shown["funnel"]
+    assert funnel["prompts"] == 16 == funnel["pairs"] + sum(funnel["dropped"].values())
+
+
+def test_the_doctor_prints_a_line_a_check(settings):
+    lines = call("doctor", *settings).splitlines()
+    assert [line.split()[0] for line in lines] == ["PASS"] * 5
+    assert "reward signal" in lines[2]
+
+
+def test_the_doctor_fails_where_a_check_does(settings):
+    result = CliRunner().invoke(cli.app, ["doctor", *settings, "--set=pairs.count=5000"])
+    assert result.exit_code == 1
+    assert "FAIL  pairs" in result.stdout
+
+
+def test_a_trial_goes_into_the_log_and_is_printed(settings, tmp_path):
+    log = tmp_path / "trials.csv"
+    shown = call("trial", "--systems", "dpo", "--log", log, "--note", "a question", *settings)
+    assert shown.startswith("dpo ")
+    assert "over SFT continued" in shown
+    assert len(log.read_text().splitlines()) == 2
+    assert "a question" in log.read_text()
+
+
+def test_the_map_needs_an_annotator_who_can_leave_errors(message, settings):
+    assert "only TinyGEC can make" in message(
+        "map", *(s for s in settings if not s.startswith("--set")), "-p", "smollm-135m"
+    )
 
 
 def test_a_sentence_is_corrected_and_marked(settings):
@@ -171,7 +206,10 @@ def test_score_says_which_sentence_is_wrong(tmp_path, message):
     [
         (["run", "data", "--profile", "tinny"], "unknown profile 'tinny'. Did you mean 'tiny'?"),
         (["profiles", "tinny"], "unknown profile 'tinny'"),
-        (["run", "stf", "--profile", "smoke"], "unknown product 'stf': say data, sft or all"),
+        (
+            ["run", "stf", "--profile", "smoke"],
+            "unknown product 'stf'. Products: data, samples, pairs, sft, sft-continued, sft-careful, dpo, grpo",
+        ),
         (["run", "data", "--set", "sft.steps"], "--set takes part.field=value"),
         (["run", "data", "--set", "steps=3"], "--set takes part.field=value"),
         (["run", "data", "--set", "sft.stepz=3"], "'sft' has no field 'stepz'"),

@@ -24,6 +24,11 @@ TYPES = pd.DataFrame(
 )
 SHARES = pd.DataFrame({"real": [19.4, 10.4], "made": [20.0, 9.0]}, index=["PUNCT", "DET"])
 
+CHECKPOINTS = pd.DataFrame(
+    {"group size": [4, 4, 8, 8], "step": [10, 20, 10, 20], "BLEU": [70.0, 71.0, 69.0, 73.0], "design": "equal steps"}
+)
+GAINS = pd.DataFrame({"0%": [-1.0, np.nan], "60%": [5.0, 0.5]}, index=[200, 600])
+
 DRAWN = {
     "intervals": lambda ax: plots.intervals(ax, {"copy": ROW, "SFT": ROW}, "BLEU", "Results"),
     "lines": lambda ax: plots.lines(ax, SHARES, "type", "share (%)", "Lines"),
@@ -32,6 +37,11 @@ DRAWN = {
     ),
     "loss_and_bleu": lambda ax: plots.loss_and_bleu(ax, LOG, chosen_step=30),
     "recall_by_type": lambda ax: plots.recall_by_type(ax, TYPES, "recall (%)", "Types"),
+    "funnel": lambda ax: plots.funnel(ax, {"prompts": 100, "without ties": 40}, "Funnel"),
+    "histogram": lambda ax: plots.histogram(ax, [0.1, 0.5, 1.0], {"mean": 0.53}, "reward", "samples", "Rewards"),
+    "training": lambda ax: plots.training(ax, LOG, {"loss": "training", "eval_bleu": "dev"}, "BLEU", "Log", 30),
+    "checkpoints": lambda ax: plots.checkpoints(ax, CHECKPOINTS, 70.5, "Checkpoints"),
+    "heatmap": lambda ax: plots.heatmap(ax, GAINS, GAINS.map("{:.1f}".format), "left", "updates", "Map", 8),
     "shares": lambda ax: plots.shares(ax, SHARES, "share (%)", "Shares"),
 }
 
@@ -77,3 +87,35 @@ def test_no_two_series_share_both_colour_and_marker(ax):
     DRAWN["shares"](ax)
     styles = [(line.get_color(), line.get_marker()) for line in ax.get_lines()]
     assert len(styles) == len(set(styles)) == 2
+
+
+def test_the_funnel_says_how_many_are_left(ax):
+    plots.funnel(ax, {"prompts": 200, "without ties": 50}, "Funnel")
+    assert [text.get_text() for text in ax.texts] == ["200 (100%)", "50 (25%)"]
+    assert [patch.get_width() for patch in ax.patches] == [200, 50]
+
+
+def test_the_best_checkpoint_of_all_is_circled(ax):
+    plots.checkpoints(ax, CHECKPOINTS, 70.5, "Checkpoints")
+    (circle,) = [line for line in ax.lines if line.get_label() == "best of all"]
+    assert circle.get_ydata()[0] == 73.0
+    assert round(circle.get_xdata()[0]) == 1  # in the column of the second group size
+
+
+def test_a_cell_of_the_map_without_a_trial_stays_empty(ax):
+    plots.heatmap(ax, GAINS, GAINS.map("{:.1f}".format), "left", "updates", "Map", 8)
+    assert sorted(text.get_text() for text in ax.texts) == ["-1.0", "0.5", "5.0"]
+
+
+def test_marks_stand_at_their_values(ax):
+    plots.histogram(ax, [0.1, 0.5, 1.0], {"mean": 0.53, "best": 0.9}, "reward", "samples", "Rewards")
+    assert [line.get_xdata()[0] for line in ax.lines] == [0.53, 0.9]
+
+
+def test_figures_are_saved_in_the_project(tmp_path, monkeypatch):
+    (tmp_path / "_toc.yml").touch()
+    monkeypatch.chdir(tmp_path)
+    made, _ = plots.figure()
+    plots.save(made, "a.png")
+    plots.plt.close(made)
+    assert (tmp_path / "images" / "a.png").stat().st_size > 0

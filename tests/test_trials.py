@@ -1,0 +1,74 @@
+"""The experiment log: settings in full, the map read back from it."""
+
+import csv
+
+import pandas as pd
+import pytest
+
+from gecalign import trials
+from gecalign.config import profile
+
+TINY = profile("tiny")
+
+
+def row(system: str, gain: float, seed: int = 0, **changes: object) -> dict[str, object]:
+    settings = trials.settings(TINY.variant(**changes))
+    return dict.fromkeys(trials.COLUMNS, "") | settings | {
+        "profile": "tiny", "seed": seed, "system": system, "gain": gain, "greedy_bleu": 70.0,
+    }  # fmt: skip
+
+
+@pytest.fixture
+def log(tmp_path):
+    rows = [
+        row("dpo", 5.0, data__miss=0.6, sft__steps=600), row("dpo", -1.0, data__miss=0.0, sft__steps=200),
+        row("grpo", 9.0, data__miss=0.6, sft__steps=600), row("dpo", 7.0, seed=1, data__miss=0.6, sft__steps=600),
+        row("dpo", 99.0, data__miss=0.6, sft__steps=600, dpo__learning_rate=1e-3),  # another question
+        row("dpo", 98.0, data__miss=0.33, sft__steps=600),  # not on the map
+    ]  # fmt: skip
+    path = tmp_path / "trials.csv"
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, trials.COLUMNS)
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+def test_the_map_holds_the_trials_with_the_profiles_own_settings_and_no_others(log):
+    found = trials.map_table(trials.read(log), TINY, "dpo")
+    assert found.index.tolist() == [200, 600]
+    assert found.columns.tolist() == [0.0, 0.6]
+    assert found.loc[600, 0.6] == 5.0
+    assert found.loc[200, 0.0] == -1.0
+    assert pd.isna(found.loc[200, 0.6])
+    assert trials.map_table(trials.read(log), TINY, "dpo", seed=1).loc[600, 0.6] == 7.0
+
+
+def test_a_star_marks_an_interval_without_zero():
+    rows = [
+        row("dpo", 2.0, data__miss=miss) | {"gain_low": low, "gain_high": high}
+        for miss, low, high in ((0.0, 1.0, 3.0), (0.3, -1.0, 3.0), (0.6, -3.0, -1.0))
+    ]
+    log = pd.DataFrame(rows).astype({"data.miss": float, "sft.steps": int})
+    found = trials.map_texts(log, TINY, "dpo")
+    assert found.iloc[0].tolist() == ["+2.0*", "+2.0", "+2.0*"]
+
+
+def test_a_setting_that_is_none_is_empty_in_the_log():
+    written = trials.settings(TINY)
+    assert written["pairs.second_temperature"] == ""
+    assert written["grpo.group_size"] == str(TINY.grpo.group_size)
+    assert set(written) == set(trials.SETTINGS)
+
+
+def test_the_log_that_is_committed_has_a_complete_map_of_the_books_settings():
+    from conftest import PROJECT
+
+    committed = trials.read(PROJECT / "results" / "trials.csv")
+    assert list(committed.columns) == list(trials.COLUMNS)
+    for system in trials.MAP_SYSTEMS:
+        found = trials.map_table(committed, TINY, system)
+        assert found.index.tolist() == list(trials.MAP_STEPS)
+        assert found.columns.tolist() == list(trials.MAP_MISS)
+        assert found.notna().all(axis=None)
+    assert committed[committed["system"] == "dpo"]["gain"].min() < -10  # what failed is kept
