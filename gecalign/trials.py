@@ -146,6 +146,36 @@ def map_texts(log: pd.DataFrame, profile: config.Profile, system: str, value: st
     return values.map("{:+.1f}".format) + stars
 
 
+def attempts(log: pd.DataFrame, miss: float, steps: int) -> pd.DataFrame:
+    """Return what DPO and GRPO gained over the control from one kind of SFT model, a row for each of the settings tried.
+
+    Columns: method, what was set, gain (BLEU, greedy, on dev), its 95 % interval; the worst first.
+    """
+    import pandas as pd
+
+    tried = log[(log["data.miss"] == miss) & (log["sft.steps"] == steps) & log["system"].isin(["dpo", "grpo"])]
+    rows = [
+        {
+            "method": row["system"].upper(),
+            "what was set": _dpo_settings(row) if row["system"] == "dpo" else _grpo_settings(row),
+            "gain": f"{row['gain']:+.1f}",
+            "95 % interval": f"{row['gain_low']:+.1f} to {row['gain_high']:+.1f}",
+        }
+        for row in tried.sort_values("gain").to_dict("records")
+    ]
+    return pd.DataFrame(rows, index=range(1, len(rows) + 1))
+
+
+def _dpo_settings(row: Mapping[str, Any]) -> str:
+    samples = f"{row['pairs.samples']:.0f} samples at {row['pairs.temperature']}"
+    return f"learning rate {row['dpo.learning_rate']:g}, beta {row['dpo.beta']:g}, {samples}"
+
+
+def _grpo_settings(row: Mapping[str, Any]) -> str:
+    samples = f"{row['grpo.steps']:.0f} updates of {row['grpo.batch_size']:.0f} samples at {row['grpo.temperature']}"
+    return f"learning rate {row['grpo.learning_rate']:g}, c = {row['grpo.group_size']:.0f}, {samples}"
+
+
 def _canonical(text: str) -> str:
     # pandas reads 4 as 4.0 where a column has blanks
     try:
