@@ -147,7 +147,7 @@ def map_texts(log: pd.DataFrame, profile: config.Profile, system: str, value: st
 
 
 def attempts(log: pd.DataFrame, miss: float, steps: int) -> pd.DataFrame:
-    """Return what DPO and GRPO gained over the control from one kind of SFT model, a row for each of the settings tried.
+    """Return what DPO and GRPO gained over the control from one kind of SFT model, a row for each setting tried.
 
     Columns: method, what was set, gain (BLEU, greedy, on dev), its 95 % interval; the worst first.
     """
@@ -166,12 +166,12 @@ def attempts(log: pd.DataFrame, miss: float, steps: int) -> pd.DataFrame:
     return pd.DataFrame(rows, index=range(1, len(rows) + 1))
 
 
-def _dpo_settings(row: Mapping[str, Any]) -> str:
+def _dpo_settings(row: Mapping[Any, Any]) -> str:
     samples = f"{row['pairs.samples']:.0f} samples at {row['pairs.temperature']}"
     return f"learning rate {row['dpo.learning_rate']:g}, beta {row['dpo.beta']:g}, {samples}"
 
 
-def _grpo_settings(row: Mapping[str, Any]) -> str:
+def _grpo_settings(row: Mapping[Any, Any]) -> str:
     samples = f"{row['grpo.steps']:.0f} updates of {row['grpo.batch_size']:.0f} samples at {row['grpo.temperature']}"
     return f"learning rate {row['grpo.learning_rate']:g}, c = {row['grpo.group_size']:.0f}, {samples}"
 

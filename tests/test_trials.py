@@ -1,6 +1,7 @@
 """The experiment log: settings in full, the map read back from it."""
 
 import csv
+import io
 
 import pandas as pd
 import pytest
@@ -16,6 +17,12 @@ def row(system: str, gain: float, seed: int = 0, **changes: object) -> dict[str,
     return dict.fromkeys(trials.COLUMNS, "") | settings | {
         "profile": "tiny", "seed": seed, "system": system, "gain": gain, "greedy_bleu": 70.0,
     }  # fmt: skip
+
+
+def numbers(rows: list[dict[str, object]]) -> pd.DataFrame:
+    """Return rows as a table, as reading them from a file would give it."""
+    buffer = io.StringIO(pd.DataFrame(rows).to_csv(index=False))
+    return pd.read_csv(buffer)
 
 
 @pytest.fixture
@@ -49,8 +56,7 @@ def test_a_star_marks_an_interval_without_zero():
         row("dpo", 2.0, data__miss=miss) | {"gain_low": low, "gain_high": high}
         for miss, low, high in ((0.0, 1.0, 3.0), (0.3, -1.0, 3.0), (0.6, -3.0, -1.0))
     ]
-    log = pd.DataFrame(rows).astype({"data.miss": float, "sft.steps": int})
-    found = trials.map_texts(log, TINY, "dpo")
+    found = trials.map_texts(numbers(rows), TINY, "dpo")
     assert found.iloc[0].tolist() == ["+2.0*", "+2.0", "+2.0*"]
 
 
@@ -72,3 +78,19 @@ def test_the_log_that_is_committed_has_a_complete_map_of_the_books_settings():
         assert found.columns.tolist() == list(trials.MAP_MISS)
         assert found.notna().all(axis=None)
     assert committed[committed["system"] == "dpo"]["gain"].min() < -10  # what failed is kept
+
+
+def test_attempts_are_listed_from_the_worst_with_what_was_set():
+    rows = [
+        row("dpo", 5.5, data__miss=0.6, sft__steps=600) | {"gain_low": 3.7, "gain_high": 7.5},
+        row("dpo", -22.9, data__miss=0.6, sft__steps=600, dpo__learning_rate=1e-3)
+        | {"gain_low": -27, "gain_high": -18},
+        row("grpo", 1.0, data__miss=0.6, sft__steps=600) | {"gain_low": 0, "gain_high": 2},
+        row("grpo", 9.0, data__miss=0.3, sft__steps=600) | {"gain_low": 0, "gain_high": 2},
+        row("sft", 0.0, data__miss=0.6, sft__steps=600) | {"gain_low": 0, "gain_high": 0},
+    ]
+    found = trials.attempts(numbers(rows), 0.6, 600)
+    assert found["method"].tolist() == ["DPO", "GRPO", "DPO"]
+    assert found["gain"].tolist() == ["-22.9", "+1.0", "+5.5"]
+    assert "learning rate 0.001, beta 0.1, 4 samples at 0.7" in found["what was set"].tolist()[0]
+    assert "c = 8, 60 updates of 64 samples at 0.7" in found["what was set"].tolist()[1]
