@@ -38,11 +38,11 @@ STYLE = {
 }
 
 
-def figure(width: float = 7.0, height: float = 3.6, columns: int = 1) -> tuple[Figure, Sequence[Axes]]:
-    """Return a figure in the book's style, which it sets for this process, and its axes; sizes in inches."""
+def figure(width: float = 7.0, height: float = 3.6, columns: int = 1, rows: int = 1) -> tuple[Figure, Sequence[Axes]]:
+    """Return a figure in the book's style, which it sets for this process, and its axes row by row; sizes in inches."""
     plt.rcParams.update(STYLE)  # an rc_context would also undo what notebooks need to show a second figure
-    made, axes = plt.subplots(1, columns, figsize=(width, height), squeeze=False)
-    return made, list(axes[0])
+    made, axes = plt.subplots(rows, columns, figsize=(width, height), squeeze=False)
+    return made, list(axes.ravel())
 
 
 def intervals(ax: Axes, rows: Mapping[str, Interval], xlabel: str, title: str) -> Axes:

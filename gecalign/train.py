@@ -108,7 +108,8 @@ def grpo(
     trainer = grpo_trainer(model, reference_model, tokenizer, train, settings, prompt, decoding, seed, folder)
     trainer.dev_bleu = loop.dev_bleu(dev, tokenizer, prompt, decoding)
     plan = grpo_plan(settings)
-    loop.announce("grpo", _grpo_seconds(trainer, train, settings, prompt, decoding), f"{plan_in_words(plan)}; ")
+    seconds, tokens = _grpo_cost(trainer, train, settings, prompt, decoding)
+    loop.announce("grpo", seconds, f"{plan_in_words(plan)}, about {tokens:,} tokens; ")
     trainer.groups_file = folder / "groups.jsonl"
     return {**loop.run(trainer, tokenizer, folder), **plan}
 
@@ -366,14 +367,14 @@ def _check_enough(train: Sequence[Example], plan: dict[str, int]) -> None:
         )
 
 
-def _grpo_seconds(
+def _grpo_cost(
     trainer: GRPOTrainer,
     train: Sequence[Example],
     settings: config.GRPO,
     prompt: config.Prompt,
     decoding: config.Decoding,
-) -> float:
-    """Estimate the whole training: time one generation, and forward and backward pass on what it wrote."""
+) -> tuple[float, int]:
+    """Estimate seconds and tokens of the whole training from one generation, and from learning from a part of it."""
     plan = grpo_plan(settings)
     asked = [prompts.render(prompt, example.source) for example in train[: plan["prompts_a_generation"]]]
     sampling = config.Decoding(
@@ -383,10 +384,12 @@ def _grpo_seconds(
     written = decode(trainer.model, trainer.processing_class, asked, sampling)
     generating = time.perf_counter() - start
     texts = [ask + sample.text for ask, group in zip(asked, written, strict=True) for sample in group]
+    lengths = [len(ids) for ids in trainer.processing_class(texts)["input_ids"]]
     micro_batch = texts[: trainer.args.train_batch_size]
     batch = trainer.processing_class(micro_batch, padding=True, return_tensors="pt").to(trainer.model.device)
     start = time.perf_counter()
     trainer.model(**batch, labels=batch["input_ids"]).loss.backward()
     learning = (time.perf_counter() - start) * trainer.args.gradient_accumulation_steps
     trainer.model.zero_grad()
-    return settings.steps * (generating / settings.updates_per_generation + learning)
+    seconds = settings.steps * (generating / settings.updates_per_generation + learning)
+    return seconds, round(plan["samples_in_all"] * sum(lengths) / len(lengths))

@@ -63,6 +63,22 @@ def test_a_second_run_passes_nbval_and_gives_the_checked_outputs_again(smoke_boo
     assert re.search(r"[1-9]\d* passed", done.stdout)
 
 
+@pytest.mark.parametrize("system", ["sft-continued", "dpo", "grpo", "sft-careful"])
+def test_the_smoke_run_trains_for_real(smoke_book, system):
+    from safetensors.torch import load_file
+
+    from gecalign.study import Study
+
+    study = Study("smoke", 0, smoke_book.runs)
+    start, trained = (load_file(study.trained(name).folder / "model" / "model.safetensors") for name in ("sft", system))
+    assert [name for name in start if (start[name] == trained[name]).all()] == []
+    log = study.log(system)
+    rewards = {"dpo": "rewards/margins", "grpo": "rewards/bleu/mean"}.get(system, "loss")
+    assert log[["loss", rewards]].dropna().map(lambda value: abs(value) < 1e6).all(axis=None)
+    assert log[rewards].notna().sum() >= 4
+    assert log["eval_bleu"].notna().sum() >= 2
+
+
 def test_some_outputs_are_checked():
     # Without a tagged cell nbval-lax compares nothing, and the test above could not fail for a changed result
     checked = [c.name for c in CHAPTERS if "nbval-check-output" in Path(c.source).read_text(encoding="utf-8")]

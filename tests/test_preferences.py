@@ -256,6 +256,27 @@ def test_the_published_numbers_of_prompts_follow_from_the_published_settings():
         sweep.variant(profile("tiny"), "equal luck", 4)
 
 
+def test_the_published_study_runs_with_its_own_settings(study, tmp_path):
+    from gecalign.config import profile
+
+    own, small = profile("as-published"), study.profile
+    keep = {"data": small.data, "model": small.model, "decoding": small.decoding}
+    shortened = replace(
+        own.variant(sft__steps=60, sft__learning_rate=1e-2, sft__batch_size=8, sft__warmup_steps=0, dpo__epochs=1,
+                    dpo__micro_batch_size=None, grpo__steps=4, grpo__warmup_steps=0, reward_check__prompts=2), **keep
+    )  # fmt: skip
+    published = Study(shortened, 0, tmp_path)
+    drawn = pairs.read_sampled(published.samples().folder / "samples.jsonl")
+    assert {tuple(s.temperature for s in p.samples) for p in drawn} == {(0.7, 1.2)}
+    assert {p.source for p in drawn} <= {example.source for example in published.examples("train")}
+    assert published.pairs().facts["held_out"] == 0
+    assert published.pairs().facts["pairs"] > 0
+    table = sweep.checkpoints(published, ["equal steps"])
+    assert table.groupby("group size")["step"].apply(list).to_dict() == {c: [1, 2, 3, 4] for c in (4, 8, 16)}
+    assert published.evaluation("dpo", "dev").predictions
+    assert doctor.prompts_unseen(published).status == "warn"
+
+
 def test_a_trial_is_written_down_once_with_its_settings_and_its_gain_over_the_control(study, tmp_path, monkeypatch):
     monkeypatch.setattr(trials, "settings", lambda profile: dict.fromkeys(trials.SETTINGS, "x"))
     log = tmp_path / "trials.csv"

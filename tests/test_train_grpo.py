@@ -1,6 +1,7 @@
 """GRPO: groups are whole, advantages and losses the formulas', KL is measured from SFT, batches are what is said."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -267,6 +268,7 @@ def test_the_estimate_and_the_plan_are_printed_before_training(base, tmp_path, c
     train_it(base, tmp_path, replace(SETTINGS, steps=2, evaluations=1))
     said = capsys.readouterr().err
     assert "[grpo] 2 updates of 8 samples" in said
+    assert re.search(r"4 prompts and 16 samples in all, about \d+ tokens; about 0.0 min", said)
     assert "on this machine" in said
 
 
