@@ -1,8 +1,4 @@
 import json
-import os
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import factories
@@ -10,20 +6,17 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from safetensors.torch import load_file
+from training import DECODING, DEV, PROMPT, Interrupted, interrupt_after, kill_after, same, unmoved, weights
 from transformers import TrainerState
 
 from gecalign import loop, metrics, models, prompts, train
-from gecalign.config import SFT, Decoding, Prompt
+from gecalign.config import SFT
 from gecalign.decode import decode
 from gecalign.examples import Example
 
-PROMPT = Prompt()
-DECODING = Decoding(max_new_tokens=8)
 # 37 rows make epochs of 5 updates, of which the last has 5 rows; 12 updates end within the third epoch
 SETTINGS = SFT(steps=12, batch_size=8, learning_rate=1e-2, warmup_steps=2, evaluations=4)
 ROWS = factories.examples(37)
-DEV = factories.examples(8, seed=9)
 
 
 @pytest.fixture(scope="module")
@@ -38,13 +31,9 @@ def sft(base: Path, folder: Path, settings: SFT = SETTINGS, seed: int = 0, rows=
         return train.sft(*models.load(base), texts, dev, settings, PROMPT, DECODING, seed, folder)
 
 
-def weights(folder: Path) -> dict[str, torch.Tensor]:
-    return load_file(folder / "model" / "model.safetensors")
-
-
-def same(first: Path, second: Path) -> bool:
-    one, other = weights(first), weights(second)
-    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+def train_it(base: Path, folder: Path) -> dict:
+    """Train as `whole` does; what the test that kills a training calls in another process."""
+    return sft(base, folder)
 
 
 @pytest.fixture(scope="module")
@@ -171,9 +160,7 @@ def test_every_parameter_moves_within_two_updates_and_the_loss_is_finite(base, t
         completion_only_loss=completion_only,
     )
     sft(base, tmp_path, settings)
-    before, after = load_file(base / "model.safetensors"), weights(tmp_path)
-    assert before.keys() == after.keys()
-    assert [name for name in before if torch.equal(before[name], after[name])] == []
+    assert unmoved(base, tmp_path) == []
     log = pd.read_csv(tmp_path / "log.csv")
     assert np.isfinite(log["loss"].dropna()).all()
     assert log["loss"].notna().sum() == 2
@@ -304,10 +291,6 @@ def test_entries_of_one_step_make_one_row_and_clock_times_none():
 # ---- interruptions
 
 
-class Interrupted(BaseException):
-    """Not an Exception, as a kill is not."""
-
-
 def expect_the_whole(base: Path, folder: Path, whole: tuple[Path, dict]) -> None:
     assert sft(base, folder) == whole[1]
     assert same(folder, whole[0])
@@ -318,14 +301,7 @@ def expect_the_whole(base: Path, folder: Path, whole: tuple[Path, dict]) -> None
 @pytest.mark.parametrize("step", [5, 7, 11, 12])
 def test_training_that_is_cut_off_goes_on_to_the_same_weights_and_log(base, whole, tmp_path, monkeypatch, step):
     with monkeypatch.context() as patch:
-        ordinary = loop.EvaluateAt.on_step_end
-
-        def interrupting(self, args, state, control, **kwargs):
-            ordinary(self, args, state, control, **kwargs)
-            if state.global_step == step:
-                raise Interrupted
-
-        patch.setattr(loop.EvaluateAt, "on_step_end", interrupting)
+        interrupt_after(step, patch)
         with pytest.raises(Interrupted):
             sft(base, tmp_path)
     steps_taken = []
@@ -368,28 +344,9 @@ def test_a_checkpoint_that_was_not_written_whole_is_not_trusted(base, whole, tmp
     expect_the_whole(base, tmp_path, whole)
 
 
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-sys.path.insert(0, os.path.dirname(sys.argv[1]))
-import test_train
-from gecalign import loop
-
-def killing(self, args, state, control, **kwargs):
-    ordinary(self, args, state, control, **kwargs)
-    if state.global_step == 7:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-ordinary, loop.EvaluateAt.on_step_end = loop.EvaluateAt.on_step_end, killing
-test_train.sft(Path(sys.argv[2]), Path(sys.argv[3]))
-"""
-
-
 @pytest.mark.slow
 def test_training_that_is_killed_goes_on_to_the_same_weights_and_log(base, whole, tmp_path):
-    command = [sys.executable, "-c", KILLED, __file__, str(base), str(tmp_path)]
-    killed = subprocess.run(command, capture_output=True, env=os.environ | {"HF_HUB_OFFLINE": "1"})
-    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    kill_after(7, "test_train", base, tmp_path)
     states = [json.loads(path.read_text()) for path in tmp_path.glob("checkpoints/*/trainer_state.json")]
     assert max(state["global_step"] for state in states) == 6
     expect_the_whole(base, tmp_path, whole)
