@@ -39,16 +39,16 @@ LOG_ROWS = 60  # spread evenly over the training; the updates that are evaluated
 _STATE = "trainer_state.json"  # the trainer writes it last, so a checkpoint that has it whole is whole
 
 
-def even_steps(steps: int, evaluations: int) -> tuple[int, ...]:
-    """Return at which updates to evaluate: evenly, the last one included.
+def even_steps(steps: int, evaluations: int, multiple: int = 1) -> tuple[int, ...]:
+    """Return at which updates to evaluate: evenly, the last one included, and at multiples of `multiple` before it.
 
     >>> even_steps(80, 4)
     (20, 40, 60, 80)
     """
     if steps < 1 or evaluations < 1:
         raise ValueError(f"the updates ({steps}) and the evaluations among them ({evaluations}) must be at least 1.")
-    interval = max(1, steps // evaluations)
-    return tuple(sorted({*range(interval, steps + 1, interval), steps}))
+    even = {multiple * round(i * steps / evaluations / multiple) for i in range(1, evaluations)}
+    return tuple(sorted({*(even - {0}), steps}))
 
 
 def evaluation_steps(steps: int, evaluations: int) -> tuple[int, ...]:
@@ -57,9 +57,10 @@ def evaluation_steps(steps: int, evaluations: int) -> tuple[int, ...]:
     >>> evaluation_steps(800, 4)
     (25, 50, 100, 200, 400, 600, 800)
     """
-    even = even_steps(steps, evaluations)
-    interval = even[0]
-    return tuple(sorted({*({interval // 8, interval // 4, interval // 2} - {0}), *even}))
+    even_steps(1, min(steps, evaluations))  # checks both
+    interval = max(1, steps // evaluations)
+    early = {interval // 8, interval // 4, interval // 2} - {0}
+    return tuple(sorted({*early, *range(interval, steps + 1, interval), steps}))
 
 
 class EvaluateAt(TrainerCallback):

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from gecalign import config
+from gecalign.trials import settings_digest
 
 if TYPE_CHECKING:
     from gecalign.study import Study
@@ -42,7 +43,7 @@ def variant(profile: config.Profile, design: str, group_size: int) -> config.Pro
     The profile's own batch is what all sizes have under the first two designs, and the largest size under the third.
 
     Raises:
-        ValueError: an unknown design.
+        ValueError: an unknown design, or an update that would hold no whole group.
     """
     if design not in DESIGNS:
         raise ValueError(f"unknown design {design!r}. Designs: {', '.join(DESIGNS)}.")
@@ -51,7 +52,18 @@ def variant(profile: config.Profile, design: str, group_size: int) -> config.Pro
         lasts = max(1, group_size // GROUP_SIZES[0])
     if design == "equal prompts":
         batch = batch * group_size // GROUP_SIZES[-1]
+    if batch * lasts % group_size:
+        raise ValueError(
+            f"under the design {design!r} an update would have {batch} samples, which are no whole groups of "
+            f"{group_size}. Give grpo__batch_size a multiple of {GROUP_SIZES[-1]}."
+        )
     return profile.variant(grpo__group_size=group_size, grpo__batch_size=batch, grpo__updates_per_generation=lasts)
+
+
+def possible(profile: config.Profile) -> list[str]:
+    """Return the designs under which the profile's updates hold whole groups at every size."""
+    whole = profile.grpo.batch_size % GROUP_SIZES[-1] == 0
+    return list(DESIGNS) if whole else ["equal steps"]
 
 
 def studies(
@@ -73,15 +85,17 @@ def checkpoints(study: Study, designs: Sequence[str] = DESIGNS, sizes: Sequence[
 def record(study: Study, log: Path) -> None:
     """Train all designs and sizes, and append their checkpoints, with seed and cost, to a table; done is done.
 
-    Columns: profile, seed, SFT's dev BLEU, design, group size, prompts and samples in all, step, BLEU.
+    Columns: profile, its digest, seed, SFT's dev BLEU, design, group size, prompts and samples in all, step, BLEU.
     """
-    done = pd.read_csv(log) if log.exists() else pd.DataFrame(columns=["profile", "seed"])
-    if ((done["profile"] == study.profile.name) & (done["seed"] == study.seed)).any():
+    made = {"profile": study.profile.name, "digest": settings_digest(study.profile), "seed": study.seed}
+    done = pd.read_csv(log) if log.exists() else pd.DataFrame(columns=list(made))
+    if (done[list(made)] == list(made.values())).all(axis=1).any():
         return
     table = checkpoints(study)
     costs = summary(study, table)[["prompts", "samples"]].reset_index()
-    made = {"profile": study.profile.name, "seed": study.seed, "start": study.sft().facts["dev_bleu"]}
-    rows = table.merge(costs).assign(**made)
+    rows = table.merge(costs).assign(start=study.sft().facts["dev_bleu"])
+    for name, value in made.items():
+        rows[name] = value
     log.parent.mkdir(parents=True, exist_ok=True)
     rows.to_csv(log, mode="a", header=not log.exists(), index=False, float_format="%.3f")
 
@@ -99,12 +113,13 @@ def summary(study: Study, table: pd.DataFrame) -> pd.DataFrame:
     return rows
 
 
-def over_seeds(log: pd.DataFrame) -> pd.DataFrame:
-    """Return what `record` wrote, a row a design and group size: the gain over SFT's dev BLEU, over seeds.
+def over_seeds(log: pd.DataFrame, profile: config.Profile) -> pd.DataFrame:
+    """Return what `record` wrote of a profile, a row a design and group size: the gain over SFT's dev BLEU, over seeds.
 
     Columns: prompts and samples in all, seeds, gain of the last checkpoint (mean over seeds), its standard deviation
     over seeds, and the gain of the best of the checkpoints.
     """
+    log = log[log["digest"] == settings_digest(profile)]
     gained = log.assign(gain=log["BLEU"] - log["start"])
     runs = gained.groupby(["design", "group size", "seed"], sort=False)
     finished = runs[["prompts", "samples"]].first()

@@ -232,7 +232,9 @@ def grpo_trainer(
     add_fused_lm_head(reference_model, temperature=settings.temperature)
     use_plain_head(reference_model, settings.temperature)
     trainer.kl_reference = reference_model.eval()
-    return loop.finish(trainer, loop.even_steps(settings.steps, settings.evaluations), settings.temperature)
+    # a training that is resumed draws new samples, so it may be cut off only where it would have drawn new ones anyway
+    checkpoints = loop.even_steps(settings.steps, settings.evaluations, settings.updates_per_generation)
+    return loop.finish(trainer, checkpoints, settings.temperature)
 
 
 class _Watched(GRPOTrainer):

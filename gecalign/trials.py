@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
 from gecalign import compare, config, metrics
+from gecalign.store import digest_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
     from gecalign.study import Study
 
 CONTROL = "sft-continued"
-# What a trial may change; each is a column, so that a row says what it measured whatever the defaults become.
+# What trials have changed so far; each is a column, so that a row says what it measured whatever the defaults become.
+# `digest` covers every value of the profile.
 SETTINGS = (
     "data.miss", "sft.steps", "sft.learning_rate", "continued.learning_rate",
     "pairs.split", "pairs.prompts", "pairs.samples", "pairs.temperature", "pairs.second_temperature",
@@ -37,13 +39,13 @@ SETTINGS = (
     "grpo.learning_rate", "grpo.temperature", "grpo.reward", "grpo.loss", "grpo.beta",
 )  # fmt: skip
 RESULTS = (
-    "greedy_bleu", "sampled_bleu", "sft_greedy_bleu", "gain", "gain_low", "gain_high", "sampled_gain",
+    "greedy_bleu", "last_bleu", "sampled_bleu", "sft_greedy_bleu", "gain", "gain_low", "gain_high", "sampled_gain",
     "sampled_gain_low", "sampled_gain_high", "chosen_step", "updates", "tokens", "seconds", "n", "commit", "torch",
 )  # fmt: skip
-COLUMNS = ("profile", "seed", "system", *SETTINGS, *RESULTS, "note")
+COLUMNS = ("profile", "digest", "seed", "system", *SETTINGS, *RESULTS, "note")
 
 # The map of chapter 6.
-MAP_MISS = (0.0, 0.3, 0.5, 0.6, 0.75)  # share of errors left in the demonstrations
+MAP_MISS = (0.0, 0.3, 0.5, 0.6)  # share of errors left in the demonstrations
 MAP_STEPS = (200, 600, 1800)  # updates of SFT
 MAP_SYSTEMS = ("sft", "sft-continued", "dpo", "grpo", "sft-careful")
 
@@ -57,7 +59,13 @@ def record(study: Study, systems: Sequence[str], log: Path, note: str = "") -> l
     known = {_key(row) for row in read_rows(log)}
     rows = []
     for system in systems:
-        key = {"profile": study.profile.name, "seed": str(study.seed), "system": system, **settings(study.profile)}
+        key = {
+            "profile": study.profile.name,
+            "digest": settings_digest(study.profile),
+            "seed": str(study.seed),
+            "system": system,
+            **settings(study.profile),
+        }
         if _key(key) in known:
             continue
         rows.append({**key, **measure(study, system), "note": note})
@@ -66,12 +74,16 @@ def record(study: Study, systems: Sequence[str], log: Path, note: str = "") -> l
 
 
 def measure(study: Study, system: str) -> dict[str, Any]:
-    """Return the scores of a system on dev, greedy and sampled, and its gains over SFT continued."""
+    """Return the scores of a system on dev, greedy and sampled, and its gains over SFT continued.
+
+    All are of the checkpoint that was chosen, but for `last_bleu`, greedy BLEU at the end of training.
+    """
     sampling = replace(study.profile.decoding, temperature=1.0)
     greedy, sampled = study.evaluation(system, "dev"), study.evaluation(system, "dev", sampling)
     stage = study.trained(system)
     return {
         "greedy_bleu": _round(greedy.scores.scores["BLEU"].value),
+        "last_bleu": _round(study.log(system)["eval_bleu"].dropna().iloc[-1]),
         "sampled_bleu": _round(sampled.scores.scores["BLEU"].value),
         "sft_greedy_bleu": _round(study.evaluation("sft", "dev").scores.scores["BLEU"].value),
         **_gain("gain", greedy, study.evaluation(CONTROL, "dev")),
@@ -84,6 +96,12 @@ def measure(study: Study, system: str) -> dict[str, Any]:
         "commit": stage.record["commit"],
         "torch": stage.record["packages"]["torch"],
     }
+
+
+def settings_digest(profile: config.Profile) -> str:
+    """Return a digest of every value that decides what a trained system is, named in `SETTINGS` or not."""
+    values = asdict(profile)
+    return digest_of({part: values[part] for part in values if part not in ("name", "about", "reward_check")})
 
 
 def settings(profile: config.Profile) -> dict[str, str]:
@@ -147,21 +165,22 @@ def map_texts(log: pd.DataFrame, profile: config.Profile, system: str, value: st
 
 
 def attempts(log: pd.DataFrame, miss: float, steps: int) -> pd.DataFrame:
-    """Return what DPO and GRPO gained over the control from one kind of SFT model, a row for each setting tried.
+    """Return what DPO and GRPO made of one kind of SFT model, a row for each setting tried.
 
-    Columns: method, what was set, gain (BLEU, greedy, on dev), its 95 % interval; the worst first.
+    Columns: method, what was set, greedy BLEU on dev at the chosen checkpoint and at the end; sorted by the latter.
     """
     import pandas as pd
 
     tried = log[(log["data.miss"] == miss) & (log["sft.steps"] == steps) & log["system"].isin(["dpo", "grpo"])]
+    tried = tried[tried["seed"] == 0].sort_values("last_bleu")
     rows = [
         {
             "method": row["system"].upper(),
             "what was set": _dpo_settings(row) if row["system"] == "dpo" else _grpo_settings(row),
-            "gain": f"{row['gain']:+.1f}",
-            "95 % interval": f"{row['gain_low']:+.1f} to {row['gain_high']:+.1f}",
+            "best": f"{row['greedy_bleu']:.1f}",
+            "end": f"{row['last_bleu']:.1f}",
         }
-        for row in tried.sort_values("gain").to_dict("records")
+        for row in tried.to_dict("records")
     ]
     return pd.DataFrame(rows, index=range(1, len(rows) + 1))
 
@@ -185,7 +204,7 @@ def _canonical(text: str) -> str:
 
 
 def _key(row: Mapping[str, str]) -> tuple[str, ...]:
-    return tuple(row[name] for name in ("profile", "seed", "system", *SETTINGS))
+    return tuple(row[name] for name in ("profile", "digest", "seed", "system"))
 
 
 def _append(row: Mapping[str, Any], log: Path) -> None:

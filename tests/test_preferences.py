@@ -241,7 +241,7 @@ def test_every_design_is_trained_at_every_size_and_all_checkpoints_are_in_the_ta
         sweep.record(study, tmp_path / "sizes.csv")
     log = pd.read_csv(tmp_path / "sizes.csv")
     assert len(log) == 18
-    over = sweep.over_seeds(log)
+    over = sweep.over_seeds(log, study.profile)
     last = table[table["step"] == 4].set_index(["design", "group size"])["BLEU"] - study.sft().facts["dev_bleu"]
     assert over["gain"].tolist() == pytest.approx(last.tolist(), abs=2e-3)
 
@@ -252,6 +252,10 @@ def test_the_published_numbers_of_prompts_follow_from_the_published_settings():
     plans = [train.grpo_plan(sweep.variant(profile("as-published"), "equal steps", c).grpo) for c in (4, 8, 16)]
     assert [plan["prompts_in_all"] for plan in plans] == [1000, 500, 250]
     assert {plan["updates"] for plan in plans} == {1000}
+    assert sweep.possible(profile("as-published")) == ["equal steps"]
+    assert sweep.possible(profile("tiny")) == list(sweep.DESIGNS)
+    with pytest.raises(ValueError, match="no whole groups of 16"):
+        sweep.variant(profile("as-published"), "equal samples", 16)
     with pytest.raises(ValueError, match="Designs: equal steps"):
         sweep.variant(profile("tiny"), "equal luck", 4)
 
@@ -277,8 +281,7 @@ def test_the_published_study_runs_with_its_own_settings(study, tmp_path):
     assert doctor.prompts_unseen(published).status == "warn"
 
 
-def test_a_trial_is_written_down_once_with_its_settings_and_its_gain_over_the_control(study, tmp_path, monkeypatch):
-    monkeypatch.setattr(trials, "settings", lambda profile: dict.fromkeys(trials.SETTINGS, "x"))
+def test_a_trial_is_written_down_once_with_its_settings_and_its_gain_over_the_control(study, tmp_path):
     log = tmp_path / "trials.csv"
     rows = trials.record(study, ["sft-continued", "dpo"], log, "why")
     assert trials.record(study, ["dpo"], log, "again") == []

@@ -81,16 +81,18 @@ def test_the_log_that_is_committed_has_a_complete_map_of_the_books_settings():
 
 
 def test_attempts_are_listed_from_the_worst_with_what_was_set():
+    bleu = {"data__miss": 0.6, "sft__steps": 600}
     rows = [
-        row("dpo", 5.5, data__miss=0.6, sft__steps=600) | {"gain_low": 3.7, "gain_high": 7.5},
-        row("dpo", -22.9, data__miss=0.6, sft__steps=600, dpo__learning_rate=1e-3)
-        | {"gain_low": -27, "gain_high": -18},
-        row("grpo", 1.0, data__miss=0.6, sft__steps=600) | {"gain_low": 0, "gain_high": 2},
-        row("grpo", 9.0, data__miss=0.3, sft__steps=600) | {"gain_low": 0, "gain_high": 2},
-        row("sft", 0.0, data__miss=0.6, sft__steps=600) | {"gain_low": 0, "gain_high": 0},
+        row("dpo", 0, **bleu) | {"greedy_bleu": 77.0, "last_bleu": 76.5},
+        row("dpo", 0, **bleu, dpo__learning_rate=1e-3) | {"greedy_bleu": 80.0, "last_bleu": 51.1},
+        row("grpo", 0, **bleu) | {"greedy_bleu": 75.9, "last_bleu": 75.5},
+        row("grpo", 0, data__miss=0.3, sft__steps=600) | {"last_bleu": 99.0},
+        row("grpo", 0, seed=1, **bleu) | {"last_bleu": 98.0},
+        row("sft", 0, **bleu) | {"last_bleu": 97.0},
     ]
     found = trials.attempts(numbers(rows), 0.6, 600)
     assert found["method"].tolist() == ["DPO", "GRPO", "DPO"]
-    assert found["gain"].tolist() == ["-22.9", "+1.0", "+5.5"]
+    assert found["end"].tolist() == ["51.1", "75.5", "76.5"]
+    assert found["best"].tolist() == ["80.0", "75.9", "77.0"]
     assert "learning rate 0.001, beta 0.1, 4 samples at 0.7" in found["what was set"].tolist()[0]
-    assert "c = 8, 60 updates of 64 samples at 0.7" in found["what was set"].tolist()[1]
+    assert "c = 8, 80 updates of 64 samples at 0.7" in found["what was set"].tolist()[1]
