@@ -60,8 +60,14 @@ def batches(study: Study) -> Check:
 
 def reward_signal(study: Study) -> Check:
     """Whether the rewards of the frozen SFT model's samples differ within groups."""
-    found = reward_check.verdict(study.reward_check().direct, study.profile.grpo.group_size)
-    return Check("reward signal", found.status, found.words)
+    checked, grpo = study.profile.reward_check, study.profile.grpo
+    if checked.samples < grpo.group_size:
+        words = f"not checked: reward_check__samples is {checked.samples}, and groups have {grpo.group_size}. Raise it."
+        return Check("reward signal", "warn", words)
+    found = reward_check.verdict(study.reward_check().direct, grpo.group_size)
+    drawn, trained = (f"temperature {s.temperature}, top_p {s.top_p}" for s in (checked, grpo))
+    note = "" if drawn == trained else f" (Checked at {drawn}; GRPO will train at {trained}.)"
+    return Check("reward signal", found.status, found.words + note)
 
 
 def sampling_agrees(study: Study) -> Check:
@@ -71,8 +77,8 @@ def sampling_agrees(study: Study) -> Check:
     words = f"mean reward by our decoder minus the trainer's: {mean:+.4f}, standard error {error:.4f}."
     if check.agree:
         return Check("two ways of sampling", "pass", words)
-    return Check("two ways of sampling", "fail", f"{words} They should be the same: compare temperature, top_p, the "
-                 "limit on new tokens and the prompt of both.")  # fmt: skip
+    return Check("two ways of sampling", "fail", f"{words} They should be the same: compare the limit on new tokens, "
+                 "the prompt, and what else the two ways of sampling set.")  # fmt: skip
 
 
 def enough_pairs(study: Study) -> Check:

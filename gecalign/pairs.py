@@ -144,7 +144,7 @@ def subjects(pairs: Sequence[PreferencePair], examples: Sequence[Example]) -> di
         ValueError: the errors of a sentence are not recorded, as they are in TinyGEC.
     """
     edits = {example.id: example.edits for example in examples}
-    counts = dict.fromkeys(("more errors corrected", "as many: fewer slips", "fewer errors corrected"), 0)
+    counts = dict.fromkeys(("more errors corrected", "as many errors corrected", "fewer errors corrected"), 0)
     for pair in pairs:
         gold = edits[pair.id]
         if gold is None:

@@ -74,9 +74,9 @@ class Verdict:
 def by_group_size(rewards: npt.ArrayLike, sizes: Sequence[int] = GROUP_SIZES) -> pd.DataFrame:
     """Return what a group of c of the n samples would see, for each size c up to n.
 
-    The expectations are exact, over all ways of drawing c of the n samples without replacement. Columns: share of
-    groups without spread (0-1), mean deviation within a group that has some (reward, n - 1 in the denominator),
-    expected mean and best reward, and headroom, the difference of the two.
+    Columns: share of groups without spread (0-1), mean deviation within a group that has some (reward, c - 1 in the
+    denominator), expected mean and best reward, and headroom, the difference of the two. Silence, mean and best are
+    averages over all ways of drawing c of the n samples without replacement; the deviation is that of the first c.
 
     Raises:
         ValueError: the rewards are not of shape (prompts, n) with n of at least 2.

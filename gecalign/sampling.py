@@ -1,7 +1,7 @@
 """Many samples of a model: the candidates of preference pairs, and the two ways of checking a reward.
 
-Drawing is `gecalign.decode`'s; the second way goes through GRPO's trainer with learning rate 0, so that what
-is checked is what will be trained on.
+Drawing is `gecalign.decode`'s; the second way goes through GRPO's trainer with learning rate 0, so that the code
+that is checked is the code that will train.
 """
 
 from __future__ import annotations
@@ -45,14 +45,23 @@ def draw(
             f"pairs__samples is {settings.samples}: two temperatures share the samples, so their number must be even."
         )
     asked = [prompts.render(prompt, example.source) for example in examples]
-    drawn: list[list[pairs.Sample]] = [[] for _ in examples]
+    by_temperature: list[list[list[pairs.Sample]]] = []
     for i, temperature in enumerate(temperatures):
         at = replace(
             decoding, temperature=temperature, top_p=settings.top_p, samples=settings.samples // len(temperatures)
         )
         outputs = decode(model, tokenizer, asked, at, seed=seed + 1000 * i, progress=f"sampling at {temperature}")
-        for samples, group in zip(drawn, outputs, strict=True):
-            samples += [pairs.Sample(prompts.hypothesis(c.text), c.tokens, c.truncated, temperature) for c in group]
+        by_temperature.append(
+            [
+                [pairs.Sample(prompts.hypothesis(c.text), c.tokens, c.truncated, temperature) for c in group]
+                for group in outputs
+            ]
+        )
+    # in turn, so that the first two of a prompt are of both temperatures
+    drawn = [
+        [sample for turn in zip(*groups, strict=True) for sample in turn]
+        for groups in zip(*by_temperature, strict=True)
+    ]
     return pairs.sampled_prompts(examples, drawn)
 
 

@@ -6,11 +6,12 @@ A stage is a step of the study (the corpus, a trained model, an evaluation). Its
         stage.json      what made it: see `Stage`
         ...             what the stage wrote
 
-The digest covers everything that decides the product: the configuration of the stage, the seed, and
+The digest covers what decides the product, but for the code: the configuration of the stage, the seed, and
 the content of the products it was made from. Another configuration therefore gets another folder,
-and nothing finished is ever overwritten. While a stage is being made its folder is called
-`<stage>-<digest>.partial`; it gets its name by one rename when it is whole. A partial folder that an
-interruption left behind is handed to the stage again, which goes on from what it finds there.
+and nothing finished is ever overwritten. (After a change of the library that changes results, remove `runs/`.)
+While a stage is being made its folder is called `<stage>-<digest>.partial`; it gets its name by one rename when it is
+whole. A partial folder that an interruption left behind is handed to the stage again, which goes on from what it finds
+there.
 """
 
 from __future__ import annotations

@@ -85,9 +85,9 @@ class Study:
         return self._sft("sft-continued", "sft", self._continued, "train", "demonstrations")
 
     def sft_careful(self) -> Stage:
-        """Return SFT trained on, on the *references* of the prompts that pairs and rewards ask about: the ceiling.
+        """Return SFT trained on, on the *references* of the prompts that pairs and rewards ask about.
 
-        What the methods learn from judgements on these prompts, this one is simply told.
+        What the methods learn from judgements on such prompts, this one is simply told, for as many updates.
         """
         return self._sft("sft-careful", "sft", self._continued, self.profile.grpo.split, "references")
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -87,7 +87,7 @@ def record(study: Study, log: Path) -> None:
 
     Columns: profile, its digest, seed, SFT's dev BLEU, design, group size, prompts and samples in all, step, BLEU.
     """
-    made = {"profile": study.profile.name, "digest": settings_digest(study.profile), "seed": study.seed}
+    made: dict[str, Any] = {"profile": study.profile.name, "digest": settings_digest(study.profile), "seed": study.seed}
     done = pd.read_csv(log) if log.exists() else pd.DataFrame(columns=list(made))
     if (done[list(made)] == list(made.values())).all(axis=1).any():
         return

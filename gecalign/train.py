@@ -102,8 +102,8 @@ def grpo(
     Explained in chapter 6. Completions, rewards and advantages of the last generation are left in `groups.jsonl`.
 
     Args:
-        reference_model: what the KL divergence in the log is measured from; with `beta` above 0 the loss
-            contains it too.
+        reference_model: what the KL divergence in the log is measured from where `beta` is 0. With `beta` above 0
+            it is a part of the loss, and TRL loads the reference from where `model` was loaded from.
     """
     trainer = grpo_trainer(model, reference_model, tokenizer, train, settings, prompt, decoding, seed, folder)
     trainer.dev_bleu = loop.dev_bleu(dev, tokenizer, prompt, decoding)
@@ -238,7 +238,11 @@ def grpo_trainer(
 
 
 class _Watched(GRPOTrainer):
-    """TRL's trainer; it logs the KL divergence even where the loss does not contain it, and keeps the last groups."""
+    """TRL's trainer; it logs the KL divergence even where the loss does not contain it, and keeps the last groups.
+
+    Both models are taken at the temperature that samples are drawn at. Where samples are older than the policy, or
+    `top_p` cuts their distribution, they are not the policy's own, and the estimate is only roughly its divergence.
+    """
 
     kl_reference: PreTrainedModel
     groups_file: Path | None = None
@@ -356,7 +360,7 @@ def plan_in_words(plan: dict[str, int]) -> str:
     return (
         f"{plan['updates']} updates of {plan['samples_an_update']} samples; each generation has "
         f"{plan['prompts_a_generation']} prompts and lasts {use} update{'s' * (use > 1)}, so that every sample is used "
-        f"once{', by a policy that has moved on' * (use > 1)}; {plan['prompts_in_all']:,} prompts and "
+        f"once{', the later ones by a policy that has moved on' * (use > 1)}; {plan['prompts_in_all']:,} prompts and "
         f"{plan['samples_in_all']:,} samples in all"
     )
 

@@ -62,7 +62,7 @@ def test_two_temperatures_share_the_samples(study):
     decoding = study.profile.decoding
     examples = study.examples("preference")[:3]
     drawn = sampling.draw(*study.model("sft"), examples, settings, study.profile.prompt, decoding, 0)
-    assert [[s.temperature for s in p.samples] for p in drawn] == [[0.5, 0.5, 1.5, 1.5]] * 3
+    assert [[s.temperature for s in p.samples] for p in drawn] == [[0.5, 1.5, 0.5, 1.5]] * 3
     with pytest.raises(ValueError, match="their number must be even"):
         sampling.draw(*study.model("sft"), examples, replace(settings, samples=3), study.profile.prompt, decoding, 0)
 
@@ -203,6 +203,7 @@ def test_the_doctor_looks_at_everything_and_says_what_to_do(study):
         ({"grpo__split": "train"}, doctor.prompts_unseen, "warn", "100% of the split train"),
         ({"grpo__group_size": 3}, doctor.batches, "fail", "no multiple of grpo__group_size, 3"),
         ({"grpo__updates_per_generation": 2}, doctor.batches, "warn", "moved on"),
+        ({"grpo__group_size": 8}, doctor.reward_signal, "warn", "reward_check__samples is 4, and groups have 8"),
         ({"pairs__count": 50}, doctor.enough_pairs, "fail", "of the 50 pairs.*pairs__temperature"),
     ],
 )

@@ -296,6 +296,21 @@ def test_training_that_is_cut_off_goes_on_to_the_same_weights_and_log(base, whol
     assert (tmp_path / "log.csv").read_bytes() == (whole[0] / "log.csv").read_bytes()
 
 
+def test_where_samples_last_for_several_updates_a_training_is_cut_off_only_between_generations(
+    base, tmp_path, monkeypatch
+):
+    stale = replace(SETTINGS, steps=8, updates_per_generation=4, evaluations=4)
+    once, twice = tmp_path / "once", tmp_path / "twice"
+    facts = train_it(base, once, stale)
+    assert pd.read_csv(once / "log.csv").dropna(subset=["eval_bleu"])["step"].tolist() == [4, 8]
+    with monkeypatch.context() as patch:
+        interrupt_after(6, patch)
+        with pytest.raises(Interrupted):
+            train_it(base, twice, stale)
+    assert train_it(base, twice, stale) == facts
+    assert same(once, twice)
+
+
 def test_a_failure_after_the_last_update_keeps_the_last_generation(base, whole, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(models, "save", lambda *_: 1 / 0)
