@@ -28,7 +28,7 @@ GROUP_SIZES = (2, 4, 8, 16)
 SAME = 1e-9  # rewards that differ by less are equal: what is left is rounding
 
 # Verdict: above the first share of groups without spread most of what is sampled is thrown away, above the second
-# nearly all of it; below the least headroom a perfect choice among the samples would gain less than a BLEU point.
+# nearly all of it; below the least headroom even a perfect choice among the samples would gain next to nothing.
 SILENT_WARN, SILENT_FAIL = 0.5, 0.9
 LEAST_HEADROOM = 0.01
 AGREEMENT_Z = 3.29  # two-sided 0.1 %: the two ways of sampling are the same way, so they should hardly ever differ

@@ -103,6 +103,16 @@ def recall_by_type(evaluation: SystemEvaluation, examples: Sequence[Example]) ->
     return table.sort_values("recall", ascending=False)
 
 
+def errors_corrected(evaluation: SystemEvaluation, examples: Sequence[Example]) -> float:
+    """Return the share of all errors that a system corrected, 0-100.
+
+    Raises:
+        ValueError: the errors of a sentence are not recorded.
+    """
+    by_type = corrected_by_type(evaluation.hypotheses, evaluation.sources, [example.edits for example in examples])
+    return float(recall(sum(counts.sum(axis=0) for counts in by_type.values())))
+
+
 def _table(rows: Mapping[str, Mapping[str, str]]) -> pd.DataFrame:
     return pd.DataFrame(list(rows.values()), index=list(rows))
 

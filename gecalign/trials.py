@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
-from gecalign import compare, config, metrics
+from gecalign import compare, config, metrics, tables
 from gecalign.store import digest_of
 
 if TYPE_CHECKING:
@@ -39,8 +39,9 @@ SETTINGS = (
     "grpo.learning_rate", "grpo.temperature", "grpo.reward", "grpo.loss", "grpo.beta",
 )  # fmt: skip
 RESULTS = (
-    "greedy_bleu", "last_bleu", "sampled_bleu", "sft_greedy_bleu", "gain", "gain_low", "gain_high", "sampled_gain",
-    "sampled_gain_low", "sampled_gain_high", "chosen_step", "updates", "tokens", "seconds", "n", "commit", "torch",
+    "greedy_bleu", "last_bleu", "sampled_bleu", "sft_greedy_bleu", "gain", "gain_low", "gain_high",
+    "sampled_gain", "sampled_gain_low", "sampled_gain_high", "greedy_corrected", "sampled_corrected",
+    "chosen_step", "updates", "tokens", "seconds", "n", "commit", "torch",
 )  # fmt: skip
 COLUMNS = ("profile", "digest", "seed", "system", *SETTINGS, *RESULTS, "note")
 
@@ -88,6 +89,7 @@ def measure(study: Study, system: str) -> dict[str, Any]:
         "sft_greedy_bleu": _round(study.evaluation("sft", "dev").scores.scores["BLEU"].value),
         **_gain("gain", greedy, study.evaluation(CONTROL, "dev")),
         **_gain("sampled_gain", sampled, study.evaluation(CONTROL, "dev", sampling)),
+        **_corrected(study, {"greedy_corrected": greedy, "sampled_corrected": sampled}),
         "chosen_step": stage.facts["chosen_step"],
         "updates": stage.facts["updates"],
         "tokens": stage.facts["tokens"],
@@ -96,6 +98,13 @@ def measure(study: Study, system: str) -> dict[str, Any]:
         "commit": stage.record["commit"],
         "torch": stage.record["packages"]["torch"],
     }
+
+
+def _corrected(study: Study, evaluations: Mapping[str, SystemEvaluation]) -> dict[str, float | str]:
+    examples = study.examples("dev")
+    if any(example.edits is None for example in examples):  # only TinyGEC knows its errors
+        return dict.fromkeys(evaluations, "")
+    return {name: _round(tables.errors_corrected(found, examples)) for name, found in evaluations.items()}
 
 
 def settings_digest(profile: config.Profile) -> str:
@@ -139,6 +148,36 @@ def read_rows(log: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+def varying(log: pd.DataFrame, profile: config.Profile, system: str, *free: str, seed: int = 0) -> pd.DataFrame:
+    """Return the trials of a system that have the profile's own settings but for those named in `free`."""
+    fixed = {name: value for name, value in settings(profile).items() if name not in free}
+    texts = log.astype(object).where(log.notna(), "").map(str)
+    chosen = (texts["profile"] == profile.name) & (log["system"] == system) & (log["seed"] == seed)
+    for name, wanted in fixed.items():
+        chosen &= texts[name].map(_canonical) == _canonical(wanted)
+    return log[chosen].sort_values(list(free))
+
+
+def effect_of(setting: str, log: pd.DataFrame, profile: config.Profile, system: str, seed: int = 0) -> pd.DataFrame:
+    """Return what one setting does, all others as in the profile: a row a value, BLEU on dev, greedy.
+
+    Columns: the checkpoint that was chosen, the end of training, the gain of the former over SFT continued, and its
+    95 % interval.
+    """
+    import pandas as pd
+
+    rows = {
+        f"{row[setting]:g}": {
+            "chosen": f"{row['greedy_bleu']:.1f}",
+            "end": f"{row['last_bleu']:.1f}",
+            "gain": f"{row['gain']:+.1f}",
+            "95 % interval": f"{row['gain_low']:+.1f} to {row['gain_high']:+.1f}",
+        }
+        for row in varying(log, profile, system, setting, seed=seed).to_dict("records")
+    }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis(columns=setting)
+
+
 def map_table(
     log: pd.DataFrame, profile: config.Profile, system: str, value: str = "gain", seed: int = 0
 ) -> pd.DataFrame:
@@ -148,12 +187,8 @@ def map_table(
     """
     import pandas as pd
 
-    fixed = {k: v for k, v in settings(profile).items() if k not in ("data.miss", "sft.steps")}
-    texts = log.astype(object).where(log.notna(), "").map(str)
-    chosen = (texts["profile"] == profile.name) & (log["system"] == system) & (log["seed"] == seed)
-    for name, wanted in fixed.items():
-        chosen &= texts[name].map(_canonical) == _canonical(wanted)
-    table = pd.pivot_table(log[chosen], value, "sft.steps", "data.miss")
+    found = varying(log, profile, system, "data.miss", "sft.steps", seed=seed)
+    table = pd.pivot_table(found, value, "sft.steps", "data.miss")
     return table.reindex(index=[s for s in MAP_STEPS if s in table.index], columns=[m for m in MAP_MISS if m in table])
 
 

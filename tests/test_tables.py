@@ -48,6 +48,12 @@ def test_behaviour_is_in_per_cent_and_blank_where_it_is_not_known():
 
 
 @pytest.mark.parametrize(("system", "expected"), [(COPY, 0), (PERFECT, 100)])
+def test_copying_corrects_no_error_and_the_reference_all_of_them(system, expected):
+    examples = [Example(str(i), s, r, r, e) for i, (s, r, e) in enumerate(zip(SOURCES, REFERENCES, EDITS, strict=True))]
+    assert tables.errors_corrected(system, examples) == expected
+
+
+@pytest.mark.parametrize(("system", "expected"), [(COPY, 0), (PERFECT, 100)])
 def test_recall_by_type_of_copying_is_zero_and_of_the_reference_complete(system, expected):
     examples = [Example(str(i), s, r, r, e) for i, (s, r, e) in enumerate(zip(SOURCES, REFERENCES, EDITS, strict=True))]
     table = tables.recall_by_type(system, examples)

@@ -80,6 +80,22 @@ def test_the_log_that_is_committed_has_a_complete_map_of_the_books_settings():
     assert committed[committed["system"] == "dpo"]["gain"].min() < -10  # what failed is kept
 
 
+def test_the_effect_of_a_setting_is_shown_with_all_others_as_in_the_profile():
+    bleu = {"greedy_bleu": 77.0, "last_bleu": 43.0, "gain": 2.8, "gain_low": 0.5, "gain_high": 4.9}
+    rows = [
+        row("dpo", 0, dpo__learning_rate=3e-4) | bleu,
+        row("dpo", 0) | bleu | {"last_bleu": 76.9},
+        row("dpo", 0, dpo__learning_rate=3e-4, dpo__beta=0.3) | bleu | {"greedy_bleu": 99.0},
+        row("dpo", 0, data__miss=0.0) | bleu | {"greedy_bleu": 98.0},
+        row("grpo", 0) | bleu | {"greedy_bleu": 97.0},
+    ]
+    found = trials.effect_of("dpo.learning_rate", numbers(rows), TINY, "dpo")
+    assert found.index.tolist() == ["0.0001", "0.0003"]
+    assert found["end"].tolist() == ["76.9", "43.0"]
+    assert found["chosen"].tolist() == ["77.0", "77.0"]
+    assert found.loc["0.0001", "95 % interval"] == "+0.5 to +4.9"
+
+
 def test_attempts_are_listed_from_the_worst_with_what_was_set():
     bleu = {"data__miss": 0.6, "sft__steps": 600}
     rows = [
