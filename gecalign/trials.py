@@ -159,10 +159,10 @@ def varying(log: pd.DataFrame, profile: config.Profile, system: str, *free: str,
 
 
 def effect_of(setting: str, log: pd.DataFrame, profile: config.Profile, system: str, seed: int = 0) -> pd.DataFrame:
-    """Return what one setting does, all others as in the profile: a row a value, BLEU on dev, greedy.
+    """Return what one setting does, all others as in the profile: a row a value, BLEU on dev.
 
-    Columns: the checkpoint that was chosen, the end of training, the gain of the former over SFT continued, and its
-    95 % interval.
+    Columns: greedy BLEU of the checkpoint that was chosen and at the end of training; the gain of the former over SFT
+    continued, with its 95 % interval; and that gain where both are sampled at temperature 1.
     """
     import pandas as pd
 
@@ -172,6 +172,7 @@ def effect_of(setting: str, log: pd.DataFrame, profile: config.Profile, system: 
             "end": f"{row['last_bleu']:.1f}",
             "gain": f"{row['gain']:+.1f}",
             "95 % interval": f"{row['gain_low']:+.1f} to {row['gain_high']:+.1f}",
+            "sampled gain": f"{row['sampled_gain']:+.1f}",
         }
         for row in varying(log, profile, system, setting, seed=seed).to_dict("records")
     }

@@ -81,7 +81,7 @@ def test_the_log_that_is_committed_has_a_complete_map_of_the_books_settings():
 
 
 def test_the_effect_of_a_setting_is_shown_with_all_others_as_in_the_profile():
-    bleu = {"greedy_bleu": 77.0, "last_bleu": 43.0, "gain": 2.8, "gain_low": 0.5, "gain_high": 4.9}
+    bleu = {"greedy_bleu": 77.0, "last_bleu": 43.0, "gain": 2.8, "gain_low": 0.5, "gain_high": 4.9, "sampled_gain": -1}
     rows = [
         row("dpo", 0, dpo__learning_rate=3e-4) | bleu,
         row("dpo", 0) | bleu | {"last_bleu": 76.9},
@@ -94,6 +94,7 @@ def test_the_effect_of_a_setting_is_shown_with_all_others_as_in_the_profile():
     assert found["end"].tolist() == ["76.9", "43.0"]
     assert found["chosen"].tolist() == ["77.0", "77.0"]
     assert found.loc["0.0001", "95 % interval"] == "+0.5 to +4.9"
+    assert found.loc["0.0001", "sampled gain"] == "-1.0"
 
 
 def test_attempts_are_listed_from_the_worst_with_what_was_set():
