@@ -241,7 +241,7 @@ def _prepare(study: Study) -> None:
 
     study.reward_check()
     sweep.betas(study)
-    sweep.checkpoints(study)
+    sweep.checkpoints(study, ["equal steps"])
     _evaluated(study)
 
 
