@@ -94,12 +94,12 @@ def test_a_system_starts_from_sft_with_sft_as_its_reference_and_becomes_another_
     assert [name for name, weight in weights(stage.folder).items() if torch.equal(weight, start[name])] == []
 
 
-def test_the_control_sees_demonstrations_and_the_ceiling_references_of_the_other_prompts(study):
-    control, ceiling = study.sft_continued().record["spec"], study.sft_careful().record["spec"]
+def test_the_control_sees_demonstrations_and_sft_on_careful_references_the_other_prompts(study):
+    control, careful = study.sft_continued().record["spec"], study.sft_careful().record["spec"]
     assert (control["split"], control["target"]) == ("train", "demonstrations")
-    assert (ceiling["split"], ceiling["target"]) == ("preference", "references")
+    assert (careful["split"], careful["target"]) == ("preference", "references")
     assert study.log("sft-continued")["eval_bleu"].notna().sum() == 2  # before, and as often as was asked for
-    for spec in (control, ceiling):
+    for spec in (control, careful):
         assert spec["settings"]["steps"] == study.profile.grpo.steps
         assert spec["settings"]["learning_rate"] == study.profile.continued.learning_rate
 
