@@ -237,11 +237,7 @@ def _evaluated(study: Study) -> list[SystemEvaluation]:
 
 def _prepare(study: Study) -> None:
     """Make what the chapters show."""
-    from gecalign import sweep
-
     study.reward_check()
-    sweep.betas(study)
-    sweep.checkpoints(study, ["equal steps"])
     _evaluated(study)
 
 

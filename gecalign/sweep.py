@@ -1,4 +1,4 @@
-"""Sweeps: the beta of DPO (chapter 4), and GRPO's group sizes under three designs (chapter 6).
+"""GRPO's group sizes 4, 8 and 16 under three designs that hold something else equal (chapter 6).
 
 With c samples a prompt, a larger group costs more samples or sees fewer prompts: something has to give. The
 designs differ in what.
@@ -24,17 +24,8 @@ from gecalign.trials import settings_digest
 if TYPE_CHECKING:
     from gecalign.study import Study
 
-BETAS = (0.03, 0.1, 0.3)
 GROUP_SIZES = (4, 8, 16)
 DESIGNS = ("equal steps", "equal samples", "equal prompts")
-
-
-def betas(study: Study, values: Sequence[float] = BETAS) -> dict[float, Study]:
-    """Train DPO with each beta, and return the studies."""
-    made = {beta: study.variant(study.profile.variant(dpo__beta=beta)) for beta in values}
-    for trained in made.values():
-        trained.dpo()
-    return made
 
 
 def variant(profile: config.Profile, design: str, group_size: int) -> config.Profile:
@@ -111,6 +102,12 @@ def summary(study: Study, table: pd.DataFrame) -> pd.DataFrame:
     rows.insert(1, "samples", [fact["samples_in_all"] for fact in facts])
     rows.insert(2, "updates a generation", [fact["updates_a_generation"] for fact in facts])
     return rows
+
+
+def recorded(log: pd.DataFrame, study: Study, design: str) -> pd.DataFrame:
+    """Return what `record` wrote of this very study under one design, as `checkpoints` gives it; empty if nothing."""
+    same = (log["digest"] == settings_digest(study.profile)) & (log["seed"] == study.seed) & (log["design"] == design)
+    return log.loc[same, ["design", "group size", "step", "BLEU"]].reset_index(drop=True)
 
 
 def over_seeds(log: pd.DataFrame, profile: config.Profile) -> pd.DataFrame:
