@@ -203,7 +203,8 @@ def map_texts(log: pd.DataFrame, profile: config.Profile, system: str, value: st
 def attempts(log: pd.DataFrame, miss: float, steps: int) -> pd.DataFrame:
     """Return what DPO and GRPO made of one kind of SFT model, a row for each setting tried.
 
-    Columns: method, what was set, greedy BLEU on dev at the chosen checkpoint and at the end; sorted by the latter.
+    Columns: method, what was set (learning rate; beta and samples a prompt for the pairs, or group size and updates by
+    samples), greedy BLEU on dev at the chosen checkpoint and at the end; sorted by the latter.
     """
     import pandas as pd
 
@@ -223,12 +224,12 @@ def attempts(log: pd.DataFrame, miss: float, steps: int) -> pd.DataFrame:
 
 def _dpo_settings(row: Mapping[Any, Any]) -> str:
     samples = f"{row['pairs.samples']:.0f} samples at {row['pairs.temperature']}"
-    return f"learning rate {row['dpo.learning_rate']:g}, beta {row['dpo.beta']:g}, {samples}"
+    return f"rate {row['dpo.learning_rate']:g}, beta {row['dpo.beta']:g}, {samples}"
 
 
 def _grpo_settings(row: Mapping[Any, Any]) -> str:
-    samples = f"{row['grpo.steps']:.0f} updates of {row['grpo.batch_size']:.0f} samples at {row['grpo.temperature']}"
-    return f"learning rate {row['grpo.learning_rate']:g}, c = {row['grpo.group_size']:.0f}, {samples}"
+    samples = f"{row['grpo.steps']:.0f} x {row['grpo.batch_size']:.0f} samples at {row['grpo.temperature']}"
+    return f"rate {row['grpo.learning_rate']:g}, c = {row['grpo.group_size']:.0f}, {samples}"
 
 
 def _canonical(text: str) -> str:

@@ -111,5 +111,5 @@ def test_attempts_are_listed_from_the_worst_with_what_was_set():
     assert found["method"].tolist() == ["DPO", "GRPO", "DPO"]
     assert found["end"].tolist() == ["51.1", "75.5", "76.5"]
     assert found["best"].tolist() == ["80.0", "75.9", "77.0"]
-    assert "learning rate 0.001, beta 0.1, 4 samples at 0.7" in found["what was set"].tolist()[0]
-    assert "c = 8, 80 updates of 64 samples at 0.7" in found["what was set"].tolist()[1]
+    assert "rate 0.001, beta 0.1, 4 samples at 0.7" in found["what was set"].tolist()[0]
+    assert "c = 8, 80 x 64 samples at 0.7" in found["what was set"].tolist()[1]
