@@ -356,10 +356,10 @@ def grpo_plan(settings: config.GRPO) -> dict[str, int]:
 
 def plan_in_words(plan: dict[str, int]) -> str:
     """Return the arithmetic of the batches as a sentence."""
-    use = plan["updates_a_generation"]
+    asked, use = plan["prompts_a_generation"], plan["updates_a_generation"]
     return (
-        f"{plan['updates']} updates of {plan['samples_an_update']} samples; each generation has "
-        f"{plan['prompts_a_generation']} prompts and lasts {use} update{'s' * (use > 1)}, so that every sample is used "
+        f"{plan['updates']} updates of {plan['samples_an_update']} samples; each generation has {asked} "
+        f"prompt{'s' * (asked > 1)} and lasts {use} update{'s' * (use > 1)}, so that every sample is used "
         f"once{', the later ones by a policy that has moved on' * (use > 1)}; {plan['prompts_in_all']:,} prompts and "
         f"{plan['samples_in_all']:,} samples in all"
     )
