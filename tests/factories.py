@@ -123,7 +123,7 @@ def preference_profile(base: Path, corpus: Path, **changes: object) -> Profile:
         "continued__evaluations": 1,
         "pairs__temperature": 1.0, "pairs__count": 8, "pairs__held_out": 4, "pairs__prompts": None,
         "dpo__batch_size": 4, "dpo__epochs": 1, "dpo__evaluations": 1, "dpo__warmup_steps": 0,
-        "grpo__steps": 4, "grpo__batch_size": 16, "grpo__group_size": 4, "grpo__evaluations": 2,
+        "grpo__steps": 8, "grpo__batch_size": 16, "grpo__group_size": 4, "grpo__evaluations": 2,
         "grpo__warmup_steps": 0,
         "reward_check__prompts": 6, "reward_check__samples": 4,
     }  # fmt: skip

@@ -194,7 +194,7 @@ def test_the_doctor_looks_at_everything_and_says_what_to_do(study):
     found = {check.name: check for check in doctor.examine(study)}
     assert set(found) == {"prompts", "batches", "reward signal", "two ways of sampling", "pairs"}
     assert found["prompts"].status == found["batches"].status == found["pairs"].status == "pass"
-    assert "16 prompts and 64 samples in all" in found["batches"].words
+    assert "32 prompts and 128 samples in all" in found["batches"].words
 
 
 @pytest.mark.parametrize(
@@ -219,12 +219,12 @@ def test_the_doctor_finds_what_is_wrong(study, changes, check, status, words):
 def test_every_design_is_trained_at_every_size_and_all_checkpoints_are_in_the_table(study, tmp_path):
     table = sweep.checkpoints(study)
     assert len(table) == 3 * 3 * 2
-    assert table.groupby(["design", "group size"])["step"].apply(list).tolist() == [[2, 4]] * 9
+    assert table.groupby(["design", "group size"])["step"].apply(list).tolist() == [[4, 8]] * 9
     rows = sweep.summary(study, table)
     prompted = {pair: rows.loc[pair, ["prompts", "samples"]].tolist() for pair in rows.index}
-    assert [prompted["equal steps", c] for c in (4, 8, 16)] == [[16, 64], [8, 64], [4, 64]]
-    assert [prompted["equal samples", c] for c in (4, 8, 16)] == [[16, 64], [8, 64], [4, 64]]
-    assert [prompted["equal prompts", c] for c in (4, 8, 16)] == [[4, 16], [4, 32], [4, 64]]
+    assert [prompted["equal steps", c] for c in (4, 8, 16)] == [[32, 128], [16, 128], [8, 128]]
+    assert [prompted["equal samples", c] for c in (4, 8, 16)] == [[32, 128], [16, 128], [8, 128]]
+    assert [prompted["equal prompts", c] for c in (4, 8, 16)] == [[8, 32], [8, 64], [8, 128]]
     assert rows.loc["equal steps", "updates a generation"].tolist() == [1, 2, 4]
     best = table.groupby(["design", "group size"], sort=False)["BLEU"].max()
     assert rows["best"].tolist() == best.tolist()
@@ -239,9 +239,9 @@ def test_every_design_is_trained_at_every_size_and_all_checkpoints_are_in_the_ta
         again = sweep.recorded(log, study, design)
         made = table[table["design"] == design].reset_index(drop=True)
         pd.testing.assert_frame_equal(again, made, atol=1e-3, rtol=0)
-    assert sweep.recorded(log, study.variant(study.profile.variant(grpo__steps=8)), "equal steps").empty
+    assert sweep.recorded(log, study.variant(study.profile.variant(grpo__steps=12)), "equal steps").empty
     over = sweep.over_seeds(log, study.profile)
-    last = table[table["step"] == 4].set_index(["design", "group size"])["BLEU"] - study.sft().facts["dev_bleu"]
+    last = table[table["step"] == 8].set_index(["design", "group size"])["BLEU"] - study.sft().facts["dev_bleu"]
     assert over["gain"].tolist() == pytest.approx(last.tolist(), abs=2e-3)
 
 
@@ -266,7 +266,7 @@ def test_the_published_study_runs_with_its_own_settings(study, tmp_path):
     keep = {"data": small.data, "model": small.model, "decoding": small.decoding}
     shortened = replace(
         own.variant(sft__steps=60, sft__learning_rate=1e-2, sft__batch_size=8, sft__warmup_steps=0, dpo__epochs=1,
-                    dpo__micro_batch_size=None, grpo__steps=4, grpo__warmup_steps=0, reward_check__prompts=2), **keep
+                    dpo__micro_batch_size=None, grpo__steps=16, grpo__warmup_steps=0, reward_check__prompts=2), **keep
     )  # fmt: skip
     published = Study(shortened, 0, tmp_path)
     drawn = pairs.read_sampled(published.samples().folder / "samples.jsonl")
@@ -275,7 +275,7 @@ def test_the_published_study_runs_with_its_own_settings(study, tmp_path):
     assert published.pairs().facts["held_out"] == 0
     assert published.pairs().facts["pairs"] > 0
     table = sweep.checkpoints(published, ["equal steps"])
-    assert table.groupby("group size")["step"].apply(list).to_dict() == {c: [1, 2, 3, 4] for c in (4, 8, 16)}
+    assert table.groupby("group size")["step"].apply(list).to_dict() == {c: [4, 8, 12, 16] for c in (4, 8, 16)}
     assert published.evaluation("dpo", "dev").predictions
     assert doctor.prompts_unseen(published).status == "warn"
 
