@@ -121,6 +121,24 @@ def build(
     return found, Funnel(len(sampled), {name: dropped[name] for name in DROPPED}, len(found), len(drawn), cut)
 
 
+def best_samples(sampled: Sequence[Sampled], objective: Objective) -> list[Example]:
+    """Return each prompt with its best complete sample as the demonstration; prompts without one are left out."""
+    chosen = []
+    for prompted in sampled:
+        complete = [sample.text for sample in prompted.samples if not sample.truncated]
+        if complete:
+            n = len(complete)
+            scores = objective(complete, [prompted.reference] * n, [prompted.source] * n)
+            chosen.append(Example(prompted.id, prompted.source, prompted.reference, complete[int(scores.argmax())]))
+    return chosen
+
+
+def first_samples(sampled: Sequence[Sampled], objective: Objective | None = None) -> list[Example]:
+    """Return each prompt with its first complete sample, which is a random one, whatever an objective says of it."""
+    complete = [(p, [sample.text for sample in p.samples if not sample.truncated]) for p in sampled]
+    return [Example(p.id, p.source, p.reference, texts[0]) for p, texts in complete if texts]
+
+
 def sampled_prompts(examples: Sequence[Example], samples: Sequence[Sequence[Sample]]) -> list[Sampled]:
     """Return the examples, each with its samples."""
     return [Sampled(e.id, e.source, e.reference, tuple(s)) for e, s in zip(examples, samples, strict=True)]

@@ -13,7 +13,7 @@ Imports of torch wait until a model is needed, so that reading stored results ta
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
@@ -25,13 +25,12 @@ from gecalign.evaluation import SystemEvaluation
 from gecalign.examples import Example
 from gecalign.predictions import Prediction
 from gecalign.store import Stage
+from gecalign.systems import UNTRAINED, WITHOUT_MODEL
+from gecalign.trained import TRAINED
 
 if TYPE_CHECKING:
     import pandas as pd
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
-# Systems that are not trained: their "model" needs no stage of its own.
-UNTRAINED = ("copy", "base")
 
 
 class Study:
@@ -74,88 +73,35 @@ class Study:
             )
         return examples
 
-    # ---- trained systems: each the product of one function of `gecalign.train`
+    # ---- trained systems: each the product of one function of `gecalign.trained`
+
+    def trained(self, system: str) -> Stage:
+        """Return the stage of a trained system (`model/`, `log.csv`), made if need be.
+
+        Raises:
+            ValueError: there is no such system, or it is not trained.
+        """
+        if system in UNTRAINED:
+            raise ValueError(f"{system!r} is not trained, so it has neither a log nor a model of its own.")
+        if system not in TRAINED:
+            raise ValueError(f"unknown system {system!r}. Systems: {', '.join([*UNTRAINED, *TRAINED])}.")
+        return TRAINED[system](self)
 
     def sft(self) -> Stage:
-        """Return the supervised model (`model/`, `log.csv`), trained from the base on the demonstrations."""
-        return self._sft("sft", "base", self.profile.sft, "train", "demonstrations")
-
-    def sft_continued(self) -> Stage:
-        """Return SFT trained on, on the same demonstrations, for as many updates as GRPO makes: the control."""
-        return self._sft("sft-continued", "sft", self._continued, "train", "demonstrations")
-
-    def sft_careful(self) -> Stage:
-        """Return SFT trained on, on the *references* of the prompts that pairs and rewards ask about.
-
-        What the methods learn from judgements on such prompts, this one is simply told, for as many updates.
-        """
-        return self._sft("sft-careful", "sft", self._continued, self.profile.grpo.split, "references")
+        """Return the supervised model, trained from the base on the demonstrations."""
+        return self.trained("sft")
 
     def dpo(self) -> Stage:
         """Return the model that DPO trains on the preference pairs, from SFT and with SFT as the reference."""
-        settings, pairs_made = self.profile.dpo, self.pairs()
-
-        def make(folder: Path) -> dict[str, Any]:
-            from gecalign import train
-
-            (model, tokenizer), (reference, _) = self.model("sft"), self.model("sft")
-            chosen = pairs.read(pairs_made.folder / "pairs.jsonl"), pairs.read(pairs_made.folder / "held_out.jsonl")
-            return train.dpo(
-                model, reference, tokenizer, *chosen, self.examples("dev"), settings, *self._asking, self.seed, folder
-            )
-
-        updates = f"{settings.epochs} epochs of {pairs_made.facts['pairs']} pairs"
-        return self._train("dpo", {"sft": self.sft().content, "pairs": pairs_made.content}, settings, make, updates)
+        return self.trained("dpo")
 
     def grpo(self) -> Stage:
         """Return the model that GRPO trains on its own samples and the reward, from SFT."""
-        settings, prompted = self.profile.grpo, self.prompted(self.profile.grpo.split)
-
-        def make(folder: Path) -> dict[str, Any]:
-            from gecalign import train
-
-            (model, tokenizer), (reference, _) = self.model("sft"), self.model("sft")
-            dev = self.examples("dev")
-            return train.grpo(model, reference, tokenizer, prompted, dev, settings, *self._asking, self.seed, folder)
-
-        updates = f"{settings.steps} updates of {settings.batch_size} samples"
-        return self._train("grpo", {"sft": self.sft().content}, settings, make, updates)
-
-    def _sft(self, name: str, start: str, settings: config.SFT, split: str, target: str) -> Stage:
-        first = start == "base"
-
-        def make(folder: Path) -> dict[str, Any]:
-            from gecalign import train
-
-            model, tokenizer = self.model(start)
-            rows = getattr(train, target)(self.examples(split), self.profile.prompt)
-            return train.sft(
-                model, tokenizer, rows, self.examples("dev"), settings, *self._asking, self.seed, folder, first
-            )
-
-        made_from = {"start": self._identity(start), "split": split, "target": target}
-        made_from |= {} if first else {"evaluated": "evenly"}
-        return self._train(name, made_from, settings, make, f"{settings.steps} updates of {settings.batch_size} rows")
-
-    def _train(
-        self, name: str, made_from: dict[str, str], settings: Any, make: Callable[[Path], dict], updates: str
-    ) -> Stage:
-        spec = {
-            **made_from,
-            "data": self.corpus.content,
-            "prompt": prompts.digest(self.profile.prompt),
-            "settings": asdict(settings),
-            "decoding": asdict(self.profile.decoding),
-            "seed": self.seed,
-        }
-        return store.obtain(self.folder, name, spec, make, announce=f"{updates}; a progress bar follows.")
+        return self.trained("grpo")
 
     @property
-    def _continued(self) -> config.SFT:
-        return replace(self.profile.sft, steps=self.profile.grpo.steps, **asdict(self.profile.continued))
-
-    @property
-    def _asking(self) -> tuple[config.Prompt, config.Decoding]:
+    def asking(self) -> tuple[config.Prompt, config.Decoding]:
+        """How models are asked: prompt and decoding."""
         return self.profile.prompt, self.profile.decoding
 
     # ---- preferences
@@ -178,7 +124,7 @@ class Study:
         def make(folder: Path) -> dict[str, Any]:
             from gecalign import sampling
 
-            drawn = sampling.draw(*self.model("sft"), examples, settings, *self._asking, self.seed)
+            drawn = sampling.draw(*self.model("sft"), examples, settings, *self.asking, self.seed)
             pairs.write(drawn, folder / "samples.jsonl")
             return {"tokens": sum(sample.tokens for prompted in drawn for sample in prompted.samples)}
 
@@ -226,7 +172,7 @@ class Study:
             (model, tokenizer), (reference, _) = self.model("sft"), self.model("sft")
             with tempfile.TemporaryDirectory() as scratch:
                 check = sampling.check_rewards(
-                    model, reference, tokenizer, examples, settings, grpo, *self._asking, self.seed, Path(scratch)
+                    model, reference, tokenizer, examples, settings, grpo, *self.asking, self.seed, Path(scratch)
                 )
             reward_check.write(check, folder / "rewards.json")
             return {"agree": check.agree}
@@ -255,18 +201,6 @@ class Study:
         from gecalign import models
 
         return models.load(self.profile.model if system == "base" else self.trained(system).folder / "model")
-
-    def trained(self, system: str) -> Stage:
-        """Return the stage of a trained system, made if need be.
-
-        Raises:
-            ValueError: there is no such system, or it is not trained.
-        """
-        if system in UNTRAINED:
-            raise ValueError(f"{system!r} is not trained, so it has neither a log nor a model of its own.")
-        if system not in TRAINED:
-            raise ValueError(f"unknown system {system!r}. Systems: {', '.join([*UNTRAINED, *TRAINED])}.")
-        return TRAINED[system](self)
 
     def product(self, name: str) -> Stage:
         """Return a product by name: data, samples, pairs, or a trained system.
@@ -300,17 +234,20 @@ class Study:
         decoding, prompt = decoding or self.profile.decoding, prompt or self.profile.prompt
         examples = self.examples(split)
         evaluation.check_askable(examples, split, decoding, prompt)
-        if system not in UNTRAINED and not allow_other_prompt:
-            prompts.check_same(self.trained(system).record["spec"]["prompt"], prompts.digest(prompt))
+        if system not in ("copy", "base") and not allow_other_prompt:
+            asked = self.trained("sft" if system == "best-of-n" else system)
+            prompts.check_same(asked.record["spec"]["prompt"], prompts.digest(prompt))
         spec = {
             "system": system,
-            "model": self._identity(system),
+            "model": self.identity(system),
             "split": split,
             "data": self.corpus.content,
             "prompt": prompts.digest(prompt),
             "decoding": asdict(decoding),
             "seed": self.seed,
         }
+        if system == "best-of-n":
+            spec |= {"samples": asdict(self.profile.reward_check), "reward": self.profile.grpo.reward}
 
         def make(folder: Path) -> dict[str, Any]:
             if split == "test" and system != "copy":  # nothing can be chosen by what copying scores
@@ -320,10 +257,11 @@ class Study:
         stage = store.obtain(self.folder, f"{system}-{split}", spec, make)
         return evaluation.load(system, split, stage)
 
-    def _identity(self, system: str) -> str:
-        if system in UNTRAINED:
-            return "copy" if system == "copy" else self._base_identity
-        return self.trained(system).content
+    def identity(self, system: str) -> str:
+        """Return what tells whether two systems are the same: the digest of a model, or what outputs come from."""
+        if system in WITHOUT_MODEL:
+            return "copy" if system == "copy" else self.identity("sft")
+        return self._base_identity if system == "base" else self.trained(system).content
 
     def _predict(
         self, system: str, examples: Sequence[Example], decoding: config.Decoding, prompt: config.Prompt
@@ -332,6 +270,8 @@ class Study:
             return [Prediction(e.id, e.source, e.reference, e.source) for e in examples]
         from gecalign.decode import decode
 
+        if system == "best-of-n":
+            return self._predict_best(examples, decoding, prompt)
         asked = [prompts.render(prompt, example.source) for example in examples]
         outputs = decode(*self.model(system), asked, decoding, seed=self.seed, progress=f"decoding {system}")
         return [
@@ -339,11 +279,27 @@ class Study:
             for e, (o, *_) in zip(examples, outputs, strict=True)
         ]
 
+    def _predict_best(
+        self, examples: Sequence[Example], decoding: config.Decoding, prompt: config.Prompt
+    ) -> list[Prediction]:
+        """Return SFT's best sample for each example by GRPO's reward; `tokens` counts those of all samples."""
+        from gecalign import sampling
 
-TRAINED: dict[str, Callable[[Study], Stage]] = {
-    "sft": Study.sft,
-    "sft-continued": Study.sft_continued,
-    "sft-careful": Study.sft_careful,
-    "dpo": Study.dpo,
-    "grpo": Study.grpo,
-}
+        check = self.profile.reward_check
+        drawing = replace(
+            self.profile.pairs,
+            samples=check.samples,
+            temperature=check.temperature,
+            second_temperature=None,
+            top_p=check.top_p,
+        )
+        drawn = sampling.draw(*self.model("sft"), examples, drawing, prompt, decoding, self.seed)
+        objective, best = rewards.objective(self.profile.grpo.reward), []
+        for sampled in drawn:
+            n, texts = len(sampled.samples), [sample.text for sample in sampled.samples]
+            chosen = sampled.samples[int(objective(texts, [sampled.reference] * n, [sampled.source] * n).argmax())]
+            tokens = sum(sample.tokens for sample in sampled.samples)
+            best.append(
+                Prediction(sampled.id, sampled.source, sampled.reference, chosen.text, tokens, chosen.truncated)
+            )
+        return best

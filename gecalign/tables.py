@@ -10,27 +10,17 @@ import pandas as pd
 
 from gecalign import compare, metrics
 from gecalign.edit_score import corrected_by_type, recall
+from gecalign.systems import LABELS
 
 if TYPE_CHECKING:
     from gecalign.compare import Interval
     from gecalign.evaluation import SystemEvaluation
     from gecalign.examples import Example
 
-# The names that readers see, in the order in which every table and figure lists the systems.
-SYSTEM_NAMES = {
-    "copy": "copy the input",
-    "base": "base model",
-    "sft": "SFT",
-    "sft-continued": "SFT continued",
-    "dpo": "DPO",
-    "grpo": "GRPO",
-    "sft-careful": "SFT on careful references",
-}
-
 
 def bleu_intervals(evaluations: Sequence[SystemEvaluation]) -> dict[str, Interval]:
     """Return corpus BLEU with its 95 % bootstrap interval, by the readers' name of the system."""
-    return {SYSTEM_NAMES[e.system]: compare.interval(bleu_statistics(e), metrics.bleu.score) for e in evaluations}
+    return {LABELS[e.system]: compare.interval(bleu_statistics(e), metrics.bleu.score) for e in evaluations}
 
 
 def bleu_statistics(evaluation: SystemEvaluation) -> metrics.Array:
@@ -40,7 +30,7 @@ def bleu_statistics(evaluation: SystemEvaluation) -> metrics.Array:
 
 def results(evaluations: Sequence[SystemEvaluation]) -> pd.DataFrame:
     """Return the table of scores (0-100) of systems on one split, BLEU with its 95 % interval."""
-    table = scores({SYSTEM_NAMES[e.system]: e.scores for e in evaluations})
+    table = scores({LABELS[e.system]: e.scores for e in evaluations})
     bounds = [f"{bleu.low:.1f} to {bleu.high:.1f}" for bleu in bleu_intervals(evaluations).values()]
     table.insert(1, "95 % interval", bounds)
     return table
@@ -59,7 +49,7 @@ def behaviour(evaluations: Sequence[SystemEvaluation]) -> pd.DataFrame:
     rows = {}
     for evaluation in evaluations:
         rates = evaluation.scores.rates
-        rows[SYSTEM_NAMES[evaluation.system]] = {
+        rows[LABELS[evaluation.system]] = {
             "exactly right": _per_cent(rates.exact),
             "copied": _per_cent(rates.copied),
             "over-corrected": _per_cent(rates.over_corrected),
@@ -78,7 +68,7 @@ def gains(systems: Sequence[SystemEvaluation], control: SystemEvaluation) -> pd.
     rows = {}
     for system in systems:
         found = compare.paired_difference(bleu_statistics(system), bleu_statistics(control), metrics.bleu.score)
-        rows[SYSTEM_NAMES[system.system]] = {
+        rows[LABELS[system.system]] = {
             "BLEU": _number(system.scores.scores["BLEU"].value),
             "gain": f"{found.estimate:+.1f}",
             "95 % interval": f"{found.interval.low:+.1f} to {found.interval.high:+.1f}",

@@ -96,6 +96,7 @@ def grpo(
     decoding: config.Decoding,
     seed: int,
     folder: Path,
+    shuffle_rewards: bool = False,
 ) -> dict[str, Any]:
     """Train `model` to write more of what a reward prefers among its own samples, a group of them for each prompt.
 
@@ -104,14 +105,17 @@ def grpo(
     Args:
         reference_model: what the KL divergence in the log is measured from where `beta` is 0. With `beta` above 0
             it is a part of the loss, and TRL loads the reference from where `model` was loaded from.
+        shuffle_rewards: whether the rewards of a group are dealt out to its samples at random, as a control.
     """
     trainer = grpo_trainer(model, reference_model, tokenizer, train, settings, prompt, decoding, seed, folder)
     trainer.dev_bleu = loop.dev_bleu(dev, tokenizer, prompt, decoding)
     plan = grpo_plan(settings)
     seconds, tokens = _grpo_cost(trainer, train, settings, prompt, decoding)
     loop.announce("grpo", seconds, f"{plan_in_words(plan)}, about {tokens:,} tokens; ")
-    trainer.groups_file = folder / "groups.jsonl"
-    return {**loop.run(trainer, tokenizer, folder), **plan}
+    trainer.groups_file, trainer.shuffle_rewards = folder / "groups.jsonl", shuffle_rewards
+    facts = loop.run(trainer, tokenizer, folder)
+    mean_length = pd.read_csv(folder / "log.csv")["completions/mean_length"].mean()  # tokens, EOS included
+    return {**facts, **plan, "sampled_tokens": round(plan["samples_in_all"] * mean_length)}
 
 
 def sft_trainer(
@@ -246,6 +250,17 @@ class _Watched(GRPOTrainer):
 
     kl_reference: PreTrainedModel
     groups_file: Path | None = None
+    shuffle_rewards: bool = False
+
+    def _calculate_rewards(self, *args: Any) -> Any:
+        rewarded = super()._calculate_rewards(*args)  # (samples of all processes, rewards), group by group
+        if not self.shuffle_rewards:
+            return rewarded
+        # drawn from seed and update alone, so that a resumed training deals as an uninterrupted one
+        order = torch.Generator().manual_seed(self.args.seed + 1000 * self.state.global_step)
+        groups = rewarded.view(-1, self.num_generations, rewarded.shape[-1])
+        dealt = torch.rand(groups.shape[:2], generator=order).argsort(dim=1).to(rewarded.device)
+        return groups.gather(1, dealt.unsqueeze(-1).expand_as(groups)).view_as(rewarded)
 
     def _get_per_token_logps_and_entropies(self, model: Any, *args: Any, **kwargs: Any) -> Any:
         result = super()._get_per_token_logps_and_entropies(model, *args, **kwargs)

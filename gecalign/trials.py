@@ -20,6 +20,7 @@ from filelock import FileLock
 
 from gecalign import compare, config, metrics, tables
 from gecalign.store import digest_of
+from gecalign.systems import CONTROL
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from gecalign.evaluation import SystemEvaluation
     from gecalign.study import Study
 
-CONTROL = "sft-continued"
 # What trials have changed so far; each is a column, so that a row says what it measured whatever the defaults become.
 # `digest` covers every value of the profile.
 SETTINGS = (

@@ -95,7 +95,7 @@ def test_a_system_starts_from_sft_with_sft_as_its_reference_and_becomes_another_
 
 
 def test_the_control_sees_demonstrations_and_sft_on_careful_references_the_other_prompts(study):
-    control, careful = study.sft_continued().record["spec"], study.sft_careful().record["spec"]
+    control, careful = study.trained("sft-continued").record["spec"], study.trained("sft-careful").record["spec"]
     assert (control["split"], control["target"]) == ("train", "demonstrations")
     assert (careful["split"], careful["target"]) == ("preference", "references")
     assert study.log("sft-continued")["eval_bleu"].notna().sum() == 2  # before, and as often as was asked for
