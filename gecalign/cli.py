@@ -131,6 +131,25 @@ def sweep(
         sweeps.record(_study(profile, seed, None), log)
 
 
+@app.command("study")
+def study_(
+    profile: ProfileOption = "tiny",
+    seeds: Annotated[int, typer.Option(help="how many: 0, 1, 2, ...")] = 5,
+    jobs: Annotated[int | None, typer.Option(help="seeds side by side; by default one a core without a GPU")] = None,
+    set_: SetOption = None,
+    output: Annotated[Path | None, typer.Option(help="where results go; by default results/<profile>")] = None,
+) -> None:
+    """Make every system and every control with several seeds, and write the results that the book reads."""
+    from gecalign import multiseed, store
+
+    chosen = _study(profile, 0, set_).profile
+    folder = multiseed.study(chosen, seeds, jobs)
+    target = output or store.project_folder() / "results" / chosen.name
+    multiseed.publish(folder, target)
+    size = sum(path.stat().st_size for path in target.iterdir()) / 1e6
+    typer.echo(f"results of {seeds} seeds: {target} ({size:.1f} MB)")
+
+
 @app.command()
 def correct(
     text: Annotated[str, typer.Argument(help='a sentence, such as "She go to school."; - reads lines from stdin')],

@@ -1,4 +1,4 @@
-"""How far to trust a score: intervals, paired differences, and what a test set can show.
+"""How far to trust a score: intervals, paired differences, tests, equivalence.
 
 Everything works on the statistics of `gecalign.metrics`, a row of counts per sentence, and on a score that
 maps summed rows to a number; no text is scored again. Scores of corpora are not means of sentence scores,
@@ -7,58 +7,74 @@ https://aclanthology.org/W04-3250), or swapped between two systems (Riezler & Ma
 https://aclanthology.org/W05-0908).
 
 All this speaks of other *sentences*, with these same trained models. What another training seed would give is
-another question.
+another question: see `gecalign.seeds`. What a comparison can show at all: `gecalign.design`.
 """
 
 from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
+
+from gecalign.design import ALPHA, check_probability
 
 Array = npt.NDArray[np.float64]
 ScoreFunction = Callable[[npt.ArrayLike], Array]  # (..., k) totals -> (...)
 
 RESAMPLES = 10_000
 LEVEL = 0.95
-POWER = 0.8  # the usual convention (Cohen 1988): four real differences in five are found
-ALPHA = 0.05
 CHUNK = 1 << 20  # entries of a weight matrix in memory at a time: 8 MB
-
-# Standard deviation over sentences, in BLEU, of the effect of a changed output: fitted to what
-# can be seen on the 485 CoEdIT validation rows, 0.7 where 20 % of the outputs change and 1.0 where 40 % do.
-BLEU_SD_OF_A_CHANGE = 12.4
-
-_NORMAL = NormalDist()
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A bootstrap confidence interval of a corpus score."""
+    """A confidence interval of a corpus score, or of a difference of two."""
 
     low: float
     high: float
     estimate: float
     method: str
     n: int  # sentences
-    resamples: int
+    resamples: int  # 0 where none were drawn
     level: float
+    seeds: int = 1  # training runs that the estimate is the mean of
+    signature: str = ""  # of the metric
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Score of a system minus score of a baseline on the same sentences."""
+    """Score of a system minus score of a baseline on the same sentences, and with the same seeds."""
 
     estimate: float
     interval: Interval
     p_value: float  # two-sided
+    test: str  # what the p-value comes from
+    standard_error: float
+    df: float  # degrees of freedom of the standard error
     share_changed: float  # sentences whose statistics differ, 0-1
     n: int  # sentences
+    per_seed: tuple[float, ...]  # the difference of each pair of training runs
+
+    @property
+    def seeds(self) -> int:
+        """The number of pairs of training runs."""
+        return len(self.per_seed)
+
+
+@dataclass(frozen=True)
+class Equivalence:
+    """Whether a difference is shown to be smaller than a margin, in either direction."""
+
+    equivalent: bool
+    margin: float  # in units of the score
+    p_value: float
+    low: float  # the interval of level 1 - 2 alpha that must lie within the margin
+    high: float
+    alpha: float
 
 
 def interval(
@@ -68,6 +84,7 @@ def interval(
     seed: int = 0,
     level: float = LEVEL,
     method: str = "percentile",
+    signature: str = "",
 ) -> Interval:
     """Return the bootstrap interval of `score(statistics.sum(axis=0))`.
 
@@ -84,16 +101,24 @@ def interval(
     Raises:
         ValueError: fewer than two sentences, a score that is not a number, or a setting out of range.
     """
-    rows = _rows("statistics", statistics)
+    return intervals({"statistics": statistics}, score, resamples, seed, level, method, signature)["statistics"]
+
+
+def intervals(
+    systems: Mapping[str, npt.ArrayLike],
+    score: ScoreFunction,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    level: float = LEVEL,
+    method: str = "percentile",
+    signature: str = "",
+) -> dict[str, Interval]:
+    """Return `interval` for several systems on the same sentences, whose resamples are drawn once for all."""
+    stacked = _stack(systems)
     _check_settings(resamples, level, method)
-    estimate = float(score(rows.sum(axis=0)))
-    low, high, scores = _bootstrap(rows, score, resamples, seed, level, method)
-    _check_finite(scores, estimate)
-    if np.ptp(scores) == 0:  # nothing varies: SciPy's BCa divides by zero here
-        low = high = estimate
-    if math.isnan(low) or math.isnan(high):
-        raise ValueError('the "bca" interval is not defined on these statistics. Use method="percentile".')
-    return Interval(low, high, estimate, method, len(rows), resamples, level)
+    found = _bootstrap(stacked, lambda scores: scores, score, resamples, seed, level, method)
+    return {name: _interval(one, len(stacked), method, resamples, level, signature)
+            for name, one in zip(systems, found, strict=True)}  # fmt: skip
 
 
 def bootstrap_scores(
@@ -101,7 +126,8 @@ def bootstrap_scores(
 ) -> Array:
     """Return the scores of test sets drawn with replacement from this one, shape (resamples,)."""
     _check_resamples(resamples)
-    return _bootstrap(_rows("statistics", statistics), score, resamples, seed)[2]
+    stacked = _stack({"statistics": statistics})
+    return _bootstrap(stacked, lambda scores: scores, score, resamples, seed)[0].scores
 
 
 def paired_difference(
@@ -112,6 +138,7 @@ def paired_difference(
     seed: int = 0,
     level: float = LEVEL,
     method: str = "percentile",
+    signature: str = "",
 ) -> Difference:
     """Compare two systems on the same sentences: positive where `system` scores higher than `baseline`.
 
@@ -124,10 +151,43 @@ def paired_difference(
     Raises:
         ValueError: the two have different shapes, and whatever `interval` raises.
     """
-    rows, difference = _paired(system, baseline, score)
-    found = interval(rows, difference, resamples, seed, level, method)
-    p_value = randomization_p(system, baseline, score, resamples, seed)
-    return Difference(found.estimate, found, p_value, float(_changed(rows).mean()), len(rows))
+    return paired_differences({"system": system}, baseline, score, resamples, seed, level, method, signature)["system"]
+
+
+def paired_differences(
+    systems: Mapping[str, npt.ArrayLike],
+    baseline: npt.ArrayLike,
+    score: ScoreFunction,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    level: float = LEVEL,
+    method: str = "percentile",
+    signature: str = "",
+) -> dict[str, Difference]:
+    """Return `paired_difference` of several systems to one baseline; sentences and swaps are drawn once for all.
+
+    The p-values are not corrected for being several: see `holm`.
+    """
+    stacked = _stack({**systems, "baseline": baseline})
+    _check_settings(resamples, level, method)
+    found = _bootstrap(stacked, lambda scores: scores[:-1] - scores[-1:], score, resamples, seed, level, method)
+    p_values = _randomization(stacked, score, resamples, seed)
+    differences = {}
+    for i, name in enumerate(systems):
+        pull = _influences(stacked[:, i], score) - _influences(stacked[:, -1], score)
+        limits = _interval(found[i], len(stacked), method, resamples, level, signature)
+        differences[name] = Difference(
+            estimate=limits.estimate,
+            interval=limits,
+            p_value=float(p_values[i]),
+            test="approximate randomization",
+            standard_error=float(pull.std(ddof=1)) / math.sqrt(len(stacked)),
+            df=len(stacked) - 1,
+            share_changed=float((stacked[:, i] != stacked[:, -1]).any(axis=1).mean()),
+            n=len(stacked),
+            per_seed=(limits.estimate,),
+        )
+    return differences
 
 
 def randomization_p(
@@ -146,18 +206,65 @@ def randomization_p(
     Raises:
         ValueError: the two have different shapes, fewer than two sentences, or no resamples.
     """
-    rows, difference = _paired(system, baseline, score)
     _check_resamples(resamples)
-    observed = abs(float(difference(rows.sum(axis=0))))
-    k = rows.shape[1] // 2
-    swappable = rows[_changed(rows)]  # a swap of equal rows changes nothing
-    swap = np.concatenate([swappable[:, k:] - swappable[:, :k], swappable[:, :k] - swappable[:, k:]], axis=1)
-    rng, count = np.random.default_rng(seed), 0
-    for size in _chunks(resamples, len(swap)):
-        coins = rng.integers(2, size=(size, len(swap)), dtype=np.int8).astype(np.float64)
-        scores = np.abs(difference(rows.sum(axis=0) + coins @ swap))
-        count += int((scores >= observed - 1e-9).sum())  # 1e-9: equal but for rounding is a tie
-    return (count + 1) / (resamples + 1)
+    return float(_randomization(_stack({"system": system, "baseline": baseline}), score, resamples, seed)[0])
+
+
+def holm(p_values: Mapping[str, float]) -> dict[str, float]:
+    """Return p-values corrected for their number, by Holm's step-down method (Holm 1979).
+
+    Whatever the truth is, the chance of any false finding among those with a corrected p of at most alpha is at
+    most alpha.
+
+    >>> holm({"a": 0.01, "b": 0.04, "c": 0.03})
+    {'a': 0.03, 'b': 0.06, 'c': 0.06}
+    """
+    ordered = sorted(p_values, key=lambda name: p_values[name])
+    corrected, largest = {}, 0.0
+    for rank, name in enumerate(ordered):
+        largest = max(largest, min(1.0, (len(ordered) - rank) * p_values[name]))
+        corrected[name] = largest
+    return {name: corrected[name] for name in p_values}
+
+
+def equivalence(difference: Difference, margin: float, alpha: float = ALPHA) -> Equivalence:
+    """Return whether two systems are shown to differ by less than `margin`: two one-sided t-tests (Schuirmann 1987).
+
+    That no difference was found does not show that there is none: a small test set finds nothing. Here the burden is
+    turned round, and the small test set shows nothing either.
+
+    Args:
+        margin: the largest difference that does not matter, in units of the score; to be stated before looking.
+
+    Raises:
+        ValueError: the margin is not above 0, or alpha is no probability.
+    """
+    from scipy import stats
+
+    if not margin > 0:
+        raise ValueError(f"margin is {margin}; expected the largest difference that does not matter, above 0.")
+    check_probability("alpha", alpha)
+    estimate, error = difference.estimate, difference.standard_error
+    if error == 0:
+        p_value = 0.0 if abs(estimate) < margin else 1.0
+        return Equivalence(p_value == 0, margin, p_value, estimate, estimate, alpha)
+    t = stats.t(difference.df)
+    p_value = float(max(t.sf((estimate + margin) / error), t.cdf((estimate - margin) / error)))
+    half = float(t.ppf(1 - alpha)) * error
+    return Equivalence(p_value <= alpha, margin, p_value, estimate - half, estimate + half, alpha)
+
+
+def luck_of_choosing(
+    systems: Mapping[str, npt.ArrayLike], score: ScoreFunction, resamples: int = RESAMPLES, seed: int = 0
+) -> float:
+    """Return by how much the best of these would beat its true score on average, were all of them equally good.
+
+    As `design.expected_maximum`, but with the noise that these sentences have, and what candidates share of it.
+    """
+    stacked = _stack(systems)
+    _check_resamples(resamples)
+    scores = np.array([one.scores for one in _bootstrap(stacked, lambda s: s, score, resamples, seed)])
+    return float((scores - scores.mean(axis=1, keepdims=True)).max(axis=0).mean())
 
 
 def influences(statistics: npt.ArrayLike, score: ScoreFunction) -> Array:
@@ -167,115 +274,138 @@ def influences(statistics: npt.ArrayLike, score: ScoreFunction) -> Array:
     the mean of these values (plus a constant), so std(influences, ddof=1) / sqrt(n) is its standard error.
     For a score that is a mean, the influences are the deviations from it.
     """
-    rows = _rows("statistics", statistics)
-    left_out = score(rows.sum(axis=0) - rows)
-    return (len(rows) - 1) * (left_out.mean() - left_out)
+    return _influences(check_rows("statistics", statistics), score)
 
 
 def paired_sd(system: npt.ArrayLike, baseline: npt.ArrayLike, score: ScoreFunction) -> float:
     """Return the standard deviation over sentences of their influence on the difference of two systems.
 
-    This is the `sd` of `smallest_visible_effect`, `power` and `sentences_needed`.
+    This is the `sd` of `design.smallest_visible_effect`, `design.power` and `design.sentences_needed`.
     """
-    return float(influences(*_paired(system, baseline, score)).std(ddof=1))
+    both = _stack({"system": system, "baseline": baseline})
+    return float((_influences(both[:, 0], score) - _influences(both[:, 1], score)).std(ddof=1))
 
 
-def sd_from_share_changed(share_changed: float, sd_of_a_change: float = BLEU_SD_OF_A_CHANGE) -> float:
-    """Predict `paired_sd` before any training from the share of outputs, 0-1, on which two systems differ.
+def check_rows(name: str, statistics: npt.ArrayLike) -> Array:
+    """Return statistics as an array of shape (n, k).
 
-    A sentence that both write alike has no influence on their difference; if the others have influences of
-    mean 0 and standard deviation s, all have s * sqrt(share).
+    Raises:
+        ValueError: they are of another shape, or of fewer than two sentences.
     """
-    if not 0 <= share_changed <= 1:
-        raise ValueError(f"share_changed is {share_changed}; expected a share of the sentences between 0 and 1.")
-    return sd_of_a_change * math.sqrt(share_changed)
-
-
-def smallest_visible_effect(n: int, sd: float, power: float = POWER, alpha: float = ALPHA) -> float:
-    """Return the smallest true difference that a test on `n` sentences finds significant with this power.
-
-    (z[1 - alpha/2] + z[power]) * sd / sqrt(n), with `sd` from `paired_sd`, in units of the score.
-
-    Example: 485 sentences, 40 % of the outputs changed.
-        >>> round(smallest_visible_effect(485, sd_from_share_changed(0.4)), 1)
-        1.0
-    """
-    _check_design(n=n, sd=sd)
-    return _z_sum(power, alpha) * sd / math.sqrt(n)
-
-
-def power(effect: float, n: int, sd: float, alpha: float = ALPHA) -> float:
-    """Return how often a test on `n` sentences finds a true difference of `effect`, sign included, 0-1."""
-    _check_design(n=n, sd=sd)
-    if sd == 0:
-        return float(effect != 0)
-    return _NORMAL.cdf(abs(effect) * math.sqrt(n) / sd - _z(1 - _probability("alpha", alpha) / 2))
-
-
-def sentences_needed(effect: float, sd: float, power: float = POWER, alpha: float = ALPHA) -> int:
-    """Return how many sentences it takes to find a true difference of `effect` with this power."""
-    _check_design(n=1, sd=sd)
-    if not effect or not math.isfinite(effect):
-        raise ValueError(f"effect is {effect}; expected a finite difference other than 0: no test set shows that one.")
-    return max(1, math.ceil((_z_sum(power, alpha) * sd / effect) ** 2))
-
-
-def _paired(system: npt.ArrayLike, baseline: npt.ArrayLike, score: ScoreFunction) -> tuple[Array, ScoreFunction]:
-    """Return the statistics side by side, (n, 2k), and the difference of scores as a score of those."""
-    a, b = _rows("system", system), _rows("baseline", baseline)
-    if a.shape != b.shape:
+    rows = np.asarray(statistics, dtype=np.float64)
+    if rows.ndim != 2 or len(rows) < 2:
         raise ValueError(
-            f"system has statistics of shape {a.shape} and baseline of {b.shape}: expected the same metric "
-            "on the same sentences, row by row. Score both systems on one test set."
+            f"{name} has shape {rows.shape}; expected (n, k), a row of counts for each of two or more "
+            "sentences. Pass metric.statistics(...), not their sum and not a score."
         )
-    k = a.shape[1]
-
-    def difference(totals: npt.ArrayLike) -> Array:
-        totals = np.asarray(totals)
-        return score(totals[..., :k]) - score(totals[..., k:])
-
-    return np.concatenate([a, b], axis=1), difference
+    return rows
 
 
-def _changed(rows: Array) -> npt.NDArray[np.bool_]:
-    k = rows.shape[1] // 2
-    return (rows[:, :k] != rows[:, k:]).any(axis=1)
+@dataclass(frozen=True)
+class _Resampled:
+    estimate: float
+    low: float
+    high: float
+    scores: Array  # (resamples,)
+
+
+def _stack(systems: Mapping[str, npt.ArrayLike]) -> Array:
+    """Return the statistics of systems on the same sentences side by side, (n, systems, k)."""
+    rows = {name: check_rows(name, statistics) for name, statistics in systems.items()}
+    (first, expected), *others = ((name, array.shape) for name, array in rows.items())
+    for name, shape in others:
+        if shape != expected:
+            raise ValueError(
+                f"{first} has statistics of shape {expected} and {name} of {shape}: expected the same metric "
+                "on the same sentences, row by row. Score both systems on one test set."
+            )
+    return np.stack(list(rows.values()), axis=1)
+
+
+def _influences(rows: Array, score: ScoreFunction) -> Array:
+    left_out = score(rows.sum(axis=0) - rows)
+    return (len(rows) - 1) * (left_out.mean() - left_out)
 
 
 def _bootstrap(
-    rows: Array,
+    stacked: Array,
+    combine: Callable[[Array], Array],
     score: ScoreFunction,
     resamples: int,
     seed: int,
     level: float = LEVEL,
     method: str = "percentile",
-) -> tuple[float, float, Array]:
-    """Return the limits and the resampled scores, by SciPy's bootstrap on the *numbers* of the sentences.
+) -> list[_Resampled]:
+    """Return estimate, limits and resampled values of `combine(scores)`, by SciPy's bootstrap.
 
-    Given the columns themselves SciPy would copy each of them for each resample. Numbers become counts of
-    how often a sentence was drawn, and one matrix product gives the totals: 0.3 s for 2,000 sentences and
-    10,000 resamples.
+    Given the columns themselves SciPy would copy each of them for each resample. It is given the *numbers* of the
+    sentences: they become counts of how often a sentence was drawn, and one matrix product gives the totals of all
+    systems.
+
+    Args:
+        stacked: (n, systems, k).
+        combine: scores of the systems, (systems, ...), to the values that are wanted, (values, ...).
     """
     from scipy import stats  # takes a second to load
 
-    def score_of_drawn(drawn: npt.NDArray[np.int64], axis: int = -1) -> Array:
-        counts = _counts(drawn.reshape(-1, drawn.shape[-1]), len(rows))
-        return score(counts @ rows).reshape(drawn.shape[:-1])
+    n, systems, k = stacked.shape
+    flat = stacked.reshape(n, systems * k)
+
+    def values_of_drawn(drawn: npt.NDArray[np.int64], axis: int = -1) -> Array:
+        totals = _counts(drawn.reshape(-1, drawn.shape[-1]), n) @ flat
+        scores = score(totals.reshape(-1, systems, k)).T  # (systems, resamples)
+        return combine(scores).reshape(-1, *drawn.shape[:-1])
 
     with warnings.catch_warnings(), np.errstate(invalid="ignore"):
-        warnings.simplefilter("ignore", stats.DegenerateDataWarning)  # `interval` deals with NaN
+        warnings.simplefilter("ignore", stats.DegenerateDataWarning)  # NaN is dealt with below
         found = stats.bootstrap(
-            (np.arange(len(rows)),),
-            score_of_drawn,
+            (np.arange(n),),
+            values_of_drawn,
             n_resamples=resamples,
-            batch=max(1, CHUNK // len(rows)),
+            batch=max(1, CHUNK // n),
             vectorized=True,
             confidence_level=level,
             method={"percentile": "percentile", "bca": "BCa"}[method],
             rng=np.random.default_rng(seed),
         )
-    low, high = found.confidence_interval
-    return float(low), float(high), found.bootstrap_distribution
+    estimates = combine(score(stacked.sum(axis=0)))
+    limits = found.confidence_interval
+    return [
+        _resampled(*one) for one in zip(estimates, limits.low, limits.high, found.bootstrap_distribution, strict=True)
+    ]
+
+
+def _resampled(estimate: float, low: float, high: float, scores: Array) -> _Resampled:
+    undefined = int(np.isnan(scores).sum())
+    if undefined or math.isnan(estimate):
+        raise ValueError(
+            f"the score is not a number on {undefined} of {len(scores)} resamples, and {estimate} on all "
+            "sentences: too few of them have what is counted. Keep only those that have some."
+        )
+    if np.ptp(scores) == 0:  # nothing varies: SciPy's BCa divides by zero here
+        low = high = estimate
+    if math.isnan(low) or math.isnan(high):
+        raise ValueError('the "bca" interval is not defined on these statistics. Use method="percentile".')
+    return _Resampled(float(estimate), float(low), float(high), scores)
+
+
+def _interval(found: _Resampled, n: int, method: str, resamples: int, level: float, signature: str) -> Interval:
+    return Interval(found.low, found.high, found.estimate, method, n, resamples, level, 1, signature)
+
+
+def _randomization(stacked: Array, score: ScoreFunction, resamples: int, seed: int) -> Array:
+    """Return the p-value of each system but the last against the last, shape (systems - 1,)."""
+    n, systems, k = stacked.shape
+    gap = (stacked[:, -1:] - stacked[:, :-1]).reshape(n, -1)  # what a swap adds to a system and takes from the baseline
+    totals = stacked.sum(axis=0)
+    observed = np.abs(score(totals[:-1]) - score(totals[-1]))
+    rng, count = np.random.default_rng(seed), np.zeros(systems - 1, dtype=int)
+    for size in _chunks(resamples, n):
+        coins = rng.integers(2, size=(size, n), dtype=np.int8).astype(np.float64)
+        moved = (coins @ gap).reshape(size, systems - 1, k)
+        swapped = np.abs(score(totals[:-1] + moved) - score(totals[-1] - moved))
+        count += (swapped >= observed - 1e-9).sum(axis=0)  # 1e-9: equal but for rounding is a tie
+    return (count + 1) / (resamples + 1)
 
 
 def _counts(drawn: npt.NDArray[np.int64], n: int) -> Array:
@@ -291,44 +421,9 @@ def _chunks(resamples: int, n: int) -> Iterator[int]:
         yield min(size, resamples - start)
 
 
-def _z(probability: float) -> float:
-    return _NORMAL.inv_cdf(probability)
-
-
-def _z_sum(power: float, alpha: float) -> float:
-    return _z(1 - _probability("alpha", alpha) / 2) + _z(_probability("power", power))
-
-
-def _probability(name: str, value: float) -> float:
-    if not 0 < value < 1:
-        raise ValueError(
-            f"{name} is {value}; expected a number between 0 and 1, such as 0.05 or 0.8, not a percentage."
-        )
-    return value
-
-
-def _rows(name: str, statistics: npt.ArrayLike) -> Array:
-    rows = np.asarray(statistics, dtype=np.float64)
-    if rows.ndim != 2 or len(rows) < 2:
-        raise ValueError(
-            f"{name} has shape {rows.shape}; expected (n, k), a row of counts for each of two or more "
-            "sentences. Pass metric.statistics(...), not their sum and not a score."
-        )
-    return rows
-
-
-def _check_finite(scores: Array, estimate: float) -> None:
-    undefined = int(np.isnan(scores).sum())
-    if undefined or math.isnan(estimate):
-        raise ValueError(
-            f"the score is not a number on {undefined} of {len(scores)} resamples, and {estimate} on all "
-            "sentences: too few of them have what is counted. Keep only those that have some."
-        )
-
-
 def _check_settings(resamples: int, level: float, method: str) -> None:
     _check_resamples(resamples)
-    _probability("level", level)
+    check_probability("level", level)
     if method not in ("percentile", "bca"):
         raise ValueError(f'method is {method!r}; expected "percentile" or "bca".')
 
@@ -336,10 +431,3 @@ def _check_settings(resamples: int, level: float, method: str) -> None:
 def _check_resamples(resamples: int) -> None:
     if resamples < 1:
         raise ValueError(f"resamples is {resamples}; expected at least 1, and thousands for a stable interval.")
-
-
-def _check_design(n: int, sd: float) -> None:
-    if n < 1:
-        raise ValueError(f"n is {n}; expected the number of sentences, at least 1.")
-    if not sd >= 0 or not math.isfinite(sd):
-        raise ValueError(f"sd is {sd}; expected a standard deviation over sentences, finite and not negative.")

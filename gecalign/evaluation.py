@@ -10,24 +10,24 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from gecalign import config, metrics, predictions, prompts, store
+from gecalign.behaviour import Behaviour, behaviour
 from gecalign.examples import Example
 from gecalign.predictions import Prediction
 from gecalign.store import Stage
 
 
-@dataclass(frozen=True, slots=True)
-class SystemEvaluation:
+@dataclass(frozen=True)
+class Outputs:
     """A system's predictions on a split, and what they score."""
 
     system: str
     split: str
     predictions: tuple[Prediction, ...]
-    scores: metrics.Evaluation
-    stage: Stage
 
     @property
     def sources(self) -> list[str]:
@@ -43,6 +43,23 @@ class SystemEvaluation:
     def hypotheses(self) -> list[str]:
         """What the system wrote, in the same order."""
         return [p.hypothesis for p in self.predictions]
+
+    @cached_property
+    def scores(self) -> metrics.Evaluation:
+        """What they score, by every yardstick."""
+        return _score(self.predictions)
+
+    @cached_property
+    def behaviour(self) -> Behaviour:
+        """What they do, sentence by sentence."""
+        return behaviour(self.hypotheses, self.references, self.sources, [p.truncated for p in self.predictions])
+
+
+@dataclass(frozen=True)
+class SystemEvaluation(Outputs):
+    """Outputs that a stage holds."""
+
+    stage: Stage
 
 
 def check_askable(examples: Sequence[Example], split: str, decoding: config.Decoding, prompt: config.Prompt) -> None:
@@ -67,9 +84,9 @@ def write(written: Sequence[Prediction], folder: Path) -> dict[str, Any]:
 
 
 def load(system: str, split: str, stage: Stage) -> SystemEvaluation:
-    """Read the predictions that `write` wrote, and score them."""
+    """Read the predictions that `write` wrote; they are scored anew when somebody asks for their scores."""
     written = predictions.read(stage.folder / "predictions.jsonl")
-    return SystemEvaluation(system, split, written, _score(written), stage)
+    return SystemEvaluation(system, split, written, stage)
 
 
 def count_test_reading(root: Path, system: str, seed: int) -> None:

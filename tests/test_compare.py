@@ -11,7 +11,7 @@ from sacrebleu.metrics import BLEU
 from sacrebleu.significance import _bootstrap_resample, estimate_ci
 from scipy import stats
 
-from gecalign import compare, metrics
+from gecalign import compare, design, metrics
 
 
 def mean(totals):
@@ -210,21 +210,21 @@ def test_paired_sd_agrees_with_the_bootstrap(metric):
 
 
 def test_power_effect_and_size_are_one_relation():
-    effect = compare.smallest_visible_effect(485, sd=7.8)
+    effect = design.smallest_visible_effect(485, sd=7.8)
     assert effect == pytest.approx((1.959964 + 0.841621) * 7.8 / math.sqrt(485), rel=1e-6)
-    assert compare.power(effect, 485, sd=7.8) == pytest.approx(0.8)
-    assert compare.power(-effect, 485, sd=7.8) == pytest.approx(0.8)
-    assert compare.sentences_needed(effect * (1 + 1e-9), sd=7.8) == 485
-    assert compare.sentences_needed(effect / 2, sd=7.8) == pytest.approx(4 * 485, abs=1)
+    assert design.power(effect, 485, sd=7.8) == pytest.approx(0.8)
+    assert design.power(-effect, 485, sd=7.8) == pytest.approx(0.8)
+    assert design.sentences_needed(effect * (1 + 1e-9), sd=7.8) == 485
+    assert design.sentences_needed(effect / 2, sd=7.8) == pytest.approx(4 * 485, abs=1)
 
 
 def test_what_485_sentences_of_coedit_can_show():
     # Measured on the CoEdIT validation rows: 0.7 BLEU where 20 % of the outputs change, 1.0 where 40 % do,
     # and about 3,100 sentences for 0.4.
-    few, many = compare.sd_from_share_changed(0.2), compare.sd_from_share_changed(0.4)
-    assert compare.smallest_visible_effect(485, few) == pytest.approx(0.7, abs=0.05)
-    assert compare.smallest_visible_effect(485, many) == pytest.approx(1.0, abs=0.05)
-    assert compare.sentences_needed(0.4, many) == pytest.approx(3100, rel=0.05)
+    few, many = design.sd_from_share_changed(0.2), design.sd_from_share_changed(0.4)
+    assert design.smallest_visible_effect(485, few) == pytest.approx(0.7, abs=0.05)
+    assert design.smallest_visible_effect(485, many) == pytest.approx(1.0, abs=0.05)
+    assert design.sentences_needed(0.4, many) == pytest.approx(3100, rel=0.05)
 
 
 def test_sd_follows_the_root_of_the_share_changed():
@@ -233,7 +233,7 @@ def test_sd_follows_the_root_of_the_share_changed():
     for share in (0.1, 0.4, 1.0):
         changed = np.where(rng.random(4000) < share, rng.normal(0, 2, size=4000), 0)
         sd = compare.paired_sd(with_ones(changed), with_ones(base), mean)
-        assert sd == pytest.approx(compare.sd_from_share_changed(share, sd_of_a_change=2), rel=0.1)
+        assert sd == pytest.approx(design.sd_from_share_changed(share, sd_of_a_change=2), rel=0.1)
 
 
 def test_predicted_power_is_the_share_of_significant_tests():
@@ -241,14 +241,14 @@ def test_predicted_power_is_the_share_of_significant_tests():
     zeros = with_ones(np.zeros(n))
     p = [compare.randomization_p(with_ones(rng.normal(effect, sd, n)), zeros, mean, 300, i) for i in range(300)]
     # predicted 0.77; 300 tests know it to 0.024, three of those
-    assert np.mean(np.array(p) <= 0.05) == pytest.approx(compare.power(effect, n, sd), abs=0.075)
+    assert np.mean(np.array(p) <= 0.05) == pytest.approx(design.power(effect, n, sd), abs=0.075)
 
 
 def test_without_spread_every_difference_is_seen_and_none_is_needed():
-    assert compare.power(0.1, 10, sd=0) == 1
-    assert compare.power(0.0, 10, sd=0) == 0
-    assert compare.smallest_visible_effect(10, sd=0) == 0
-    assert compare.sentences_needed(0.1, sd=0) == 1
+    assert design.power(0.1, 10, sd=0) == 1
+    assert design.power(0.0, 10, sd=0) == 0
+    assert design.smallest_visible_effect(10, sd=0) == 0
+    assert design.sentences_needed(0.1, sd=0) == 1
 
 
 # Input
@@ -272,12 +272,12 @@ ROWS = np.ones((4, 2))
         (lambda: compare.bootstrap_scores(ROWS, mean, resamples=-1), "resamples is -1"),
         (lambda: compare.paired_difference(ROWS, ROWS[:3], mean), r"\(4, 2\) and baseline of \(3, 2\)"),
         (lambda: compare.randomization_p(ROWS, ROWS, mean, resamples=0), "resamples is 0"),
-        (lambda: compare.sd_from_share_changed(40), "share_changed is 40"),
-        (lambda: compare.smallest_visible_effect(0, 1), "n is 0"),
-        (lambda: compare.smallest_visible_effect(10, -1), "sd is -1"),
-        (lambda: compare.smallest_visible_effect(10, 1, power=80), "power is 80"),
-        (lambda: compare.power(1, 10, 1, alpha=5), "alpha is 5"),
-        (lambda: compare.sentences_needed(0, 1), "effect is 0"),
+        (lambda: design.sd_from_share_changed(40), "share_changed is 40"),
+        (lambda: design.smallest_visible_effect(0, 1), "n is 0"),
+        (lambda: design.smallest_visible_effect(10, -1), "sd is -1"),
+        (lambda: design.smallest_visible_effect(10, 1, power=80), "power is 80"),
+        (lambda: design.power(1, 10, 1, alpha=5), "alpha is 5"),
+        (lambda: design.sentences_needed(0, 1), "effect is 0"),
     ],
 )
 def test_bad_input_is_reported_in_the_callers_words(call, message):

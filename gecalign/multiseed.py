@@ -1,0 +1,165 @@
+"""The whole study with several seeds: every system, every control, one command.
+
+Seeds are independent, so they can run side by side, a process each. On two cores that is faster than one after the
+other with both (1.27 times, `bench/parallel.py`), and is done by default where there is no GPU. Everything is a stage:
+what exists is loaded, what was cut off is resumed.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager, redirect_stderr
+from multiprocessing import Manager, get_context
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from gecalign import config, plan, results, store
+from gecalign.study import Study
+from gecalign.systems import LABELS, SYSTEMS
+from gecalign.trials import settings_digest
+
+Report = Callable[[str], None]  # is told the label of each system that is finished
+
+
+def study(profile: str | config.Profile, seeds: int, jobs: int | None = None) -> Path:
+    """Make every system with the seeds 0 to `seeds` - 1, and return the folder of their `results`.
+
+    Args:
+        jobs: how many seeds run side by side, sharing the cores; None: one a core without a GPU, else one.
+
+    Raises:
+        ValueError: fewer than two seeds, or fewer than one job.
+    """
+    if seeds < 2:
+        raise ValueError(f"--seeds is {seeds}; expected at least 2: one run says nothing about seeds.")
+    if jobs is not None and jobs < 1:
+        raise ValueError(f"--jobs is {jobs}; expected at least 1.")
+    studies = [Study(profile, seed) for seed in range(seeds)]
+    first = studies[0]
+    first.corpus  # noqa: B018 - shared by all, so made before they start
+    spec = {"profile": settings_digest(first.profile), "data": first.corpus.content, "seeds": seeds,
+            "systems": list(SYSTEMS)}  # fmt: skip
+
+    def make(folder: Path) -> dict[str, Any]:
+        start = time.perf_counter()
+        _run_all(studies, min(jobs or _side_by_side(), seeds))
+        results.collect(studies, folder)
+        print(f"[study] {seeds} seeds in {_minutes(time.perf_counter() - start)}", file=sys.stderr)
+        return {}
+
+    return store.obtain(first.root, "results", spec, make).folder
+
+
+def obtain(profile: str, seeds: int = 2) -> results.Results:
+    """Return the committed results of a profile, and where it has none, those of a study that is made now.
+
+    Raises:
+        ValueError: there are committed results of other settings.
+    """
+    folder = store.project_folder() / "results" / profile
+    return results.load(folder if folder.exists() else study(profile, seeds), config.profile(profile))
+
+
+def publish(folder: Path, to: Path) -> None:
+    """Copy the files of results to where a repository keeps them, in place of older ones."""
+    to.mkdir(parents=True, exist_ok=True)
+    for name in results.FILES:
+        shutil.copy(folder / name, to / name)
+
+
+def run_seed(study: Study, report: Report) -> None:
+    """Make everything that the results need of one seed."""
+    for system in SYSTEMS:
+        for split, name in results.evaluations(system):
+            study.evaluation(system, split, results.decoding(study.profile, name))
+        report(system)
+
+
+def _run_all(studies: Sequence[Study], jobs: int) -> None:
+    work = plan.work(studies[0])
+    rates = plan.measure(studies[0])
+    seconds = {system: max(0.1, rates.seconds(work[system])) for system in SYSTEMS}
+    total = sum(seconds.values())
+    console = Console(stderr=True)
+    console.print(
+        f"[study] {len(studies)} seeds of {len(SYSTEMS)} systems, {jobs} at a time: about "
+        f"{_minutes(total * len(studies) / jobs)} if none is there yet; what is finished is kept.",
+        markup=False, highlight=False,
+    )  # fmt: skip
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left"),
+        TimeRemainingColumn(),
+    )  # fmt: skip
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
+        task = bars.add_task("study (seconds of work)", total=round(total * len(studies)))
+
+        def told(seed: int, system: str) -> None:
+            bars.advance(task, round(seconds[system]))
+            if not console.is_terminal:
+                print(f"[study] seed {seed}: {LABELS[system]}", file=sys.stderr)
+
+        if jobs == 1:
+            for one in studies:
+                run_seed(one, lambda system, seed=one.seed: told(seed, system))  # type: ignore[misc]
+        else:
+            _run_side_by_side(studies, jobs, told)
+
+
+def _run_side_by_side(studies: Sequence[Study], jobs: int, told: Callable[[int, str], None]) -> None:
+    threads = max(1, (os.cpu_count() or 1) // jobs)
+    with Manager() as manager, _threads(threads), ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        queue = manager.Queue()
+        running = {pool.submit(_run_in_process, one.profile, one.seed, one.root.parent, queue) for one in studies}
+        try:
+            while running:
+                while not queue.empty():
+                    told(*queue.get())
+                for finished in [future for future in running if future.done()]:
+                    running.remove(finished)
+                    finished.result()
+                time.sleep(0.2)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in list(pool._processes.values()):
+                process.terminate()
+            raise
+
+
+def _run_in_process(profile: config.Profile, seed: int, runs: Path, queue: Any) -> None:
+    """Run one seed in a process of its own; what it prints goes to a file beside its products."""
+    one = Study(profile, seed, runs)
+    one.folder.mkdir(parents=True, exist_ok=True)
+    with (one.folder / "study.log").open("a", encoding="utf-8") as log, redirect_stderr(log):
+        run_seed(one, lambda system: queue.put((seed, system)))
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """Let processes that are started now compute with so many threads."""
+    before = os.environ.get("OMP_NUM_THREADS")
+    os.environ["OMP_NUM_THREADS"] = str(count)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["OMP_NUM_THREADS"]
+        else:
+            os.environ["OMP_NUM_THREADS"] = before
+
+
+def _side_by_side() -> int:
+    import torch
+
+    return 1 if torch.cuda.is_available() else max(1, os.cpu_count() or 1)
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
