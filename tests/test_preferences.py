@@ -2,14 +2,11 @@
 
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import factories
 import numpy as np
 import pandas as pd
 import pytest
-import torch
-from safetensors.torch import load_file
 
 from gecalign import doctor, pairs, prompts, rewards, sampling, sweep, train, trials
 from gecalign.config import Pairs
@@ -21,10 +18,6 @@ def study(tmp_path_factory) -> Study:
     folder = tmp_path_factory.mktemp("preferences")
     corpus = factories.write_jsonl(folder / "corpus.jsonl", factories.coedit_rows(60))
     return Study(factories.preference_profile(factories.base_folder(folder / "base"), corpus), 0, folder / "runs")
-
-
-def weights(folder: Path) -> dict[str, torch.Tensor]:
-    return load_file(folder / "model" / "model.safetensors")
 
 
 # ---- samples and pairs
@@ -65,54 +58,6 @@ def test_two_temperatures_share_the_samples(study):
     assert [[s.temperature for s in p.samples] for p in drawn] == [[0.5, 1.5, 0.5, 1.5]] * 3
     with pytest.raises(ValueError, match="their number must be even"):
         sampling.draw(*study.model("sft"), examples, replace(settings, samples=3), study.profile.prompt, decoding, 0)
-
-
-# ---- who starts from whom
-
-
-@pytest.mark.parametrize("system", ["dpo", "grpo", "sft-continued", "sft-careful"])
-def test_a_system_starts_from_sft_with_sft_as_its_reference_and_becomes_another_model(study, monkeypatch, system):
-    start, passed = weights(study.sft().folder), []
-
-    def watched(ordinary):
-        def watching(*arguments):
-            passed.extend(
-                {name: weight.clone() for name, weight in argument.state_dict().items()}
-                for argument in arguments
-                if isinstance(argument, torch.nn.Module)
-            )
-            return ordinary(*arguments)
-
-        return watching
-
-    for name in ("sft", "dpo", "grpo"):
-        monkeypatch.setattr(train, name, watched(getattr(train, name)))
-    changes = {f"{part}__learning_rate": 2e-3 for part in ("dpo", "grpo", "continued")}  # so that it is made now
-    stage = study.variant(study.profile.variant(**changes)).trained(system)
-    assert len(passed) == (2 if system in ("dpo", "grpo") else 1)
-    assert all(torch.equal(state[name], start[name]) for state in passed for name in start)
-    assert [name for name, weight in weights(stage.folder).items() if torch.equal(weight, start[name])] == []
-
-
-def test_the_control_sees_demonstrations_and_sft_on_careful_references_the_other_prompts(study):
-    control, careful = study.trained("sft-continued").record["spec"], study.trained("sft-careful").record["spec"]
-    assert (control["split"], control["target"]) == ("train", "demonstrations")
-    assert (careful["split"], careful["target"]) == ("preference", "references")
-    assert study.log("sft-continued")["eval_bleu"].notna().sum() == 2  # before, and as often as was asked for
-    for spec in (control, careful):
-        assert spec["settings"]["steps"] == study.profile.grpo.steps
-        assert spec["settings"]["learning_rate"] == study.profile.continued.learning_rate
-
-
-@pytest.mark.parametrize("system", ["dpo", "grpo", "sft-continued", "sft-careful"])
-def test_the_evaluation_on_dev_gives_the_bleu_that_the_checkpoint_was_chosen_by(study, system):
-    assert study.evaluation(system, "dev").scores.scores["BLEU"].value == study.trained(system).facts["dev_bleu"]
-    assert study.log(system)["eval_bleu"].notna().any()
-
-
-def test_a_trained_system_is_not_evaluated_with_another_prompt(study):
-    with pytest.raises(ValueError, match="allow_other_prompt=True"):
-        study.evaluation("grpo", "dev", prompt=replace(study.profile.prompt, template="Correct: {source}\n->"))
 
 
 def test_without_a_preference_split_the_settings_are_named(study):

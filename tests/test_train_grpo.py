@@ -326,3 +326,28 @@ def test_training_that_is_killed_goes_on_to_the_same_weights(base, whole, tmp_pa
     assert list(tmp_path.glob("checkpoints/checkpoint-2"))
     assert train_it(base, tmp_path) == whole[1]
     assert same(tmp_path, whole[0])
+
+
+def test_shuffled_rewards_are_those_of_the_group_dealt_out_anew_at_every_update(base, tmp_path, monkeypatch):
+    given = torch.arange(16.0).view(16, 1)
+    monkeypatch.setattr(train.GRPOTrainer, "_calculate_rewards", lambda *_: given.clone())
+    trainer = trainer_of(base, tmp_path)
+    assert torch.equal(trainer._calculate_rewards([]), given)
+    trainer.shuffle_rewards = True
+    first, again = trainer._calculate_rewards([]), trainer._calculate_rewards([])
+    assert torch.equal(first, again)  # drawn from seed and update, so that a resumed training deals the same
+    groups = first.view(-1, SETTINGS.group_size)
+    assert torch.equal(groups.sort(dim=1).values, given.view(-1, SETTINGS.group_size))
+    assert not torch.equal(first, given)
+    assert len({tuple((group - group.min()).tolist()) for group in groups}) > 1  # not one deal for all groups
+    trainer.state.global_step += 1
+    assert not torch.equal(trainer._calculate_rewards([]), first)
+
+
+def test_training_with_shuffled_rewards_learns_something_else(base, whole, tmp_path):
+    (model, tokenizer), (reference, _) = models.load(base), models.load(base)
+    train.grpo(model, reference, tokenizer, ROWS, DEV, SETTINGS, PROMPT, DECODING, 0, tmp_path, shuffle_rewards=True)
+    log, usual = (pd.read_csv(folder / "log.csv") for folder in (tmp_path, whole[0]))
+    assert log["reward"].iloc[0] == pytest.approx(usual["reward"].iloc[0])  # the first samples are the same
+    assert log["reward_std"].iloc[0] == pytest.approx(usual["reward_std"].iloc[0], rel=1e-5)
+    assert not same(tmp_path, whole[0])
