@@ -125,7 +125,7 @@ def bootstrap_scores(
     statistics: npt.ArrayLike, score: ScoreFunction, resamples: int = RESAMPLES, seed: int = 0
 ) -> Array:
     """Return the scores of test sets drawn with replacement from this one, shape (resamples,)."""
-    _check_resamples(resamples)
+    check_resamples(resamples)
     stacked = _stack({"statistics": statistics})
     return _bootstrap(stacked, lambda scores: scores, score, resamples, seed)[0].scores
 
@@ -204,9 +204,10 @@ def randomization_p(
     systems have p = 1; p = (count + 1) / (resamples + 1), so p is never 0.
 
     Raises:
-        ValueError: the two have different shapes, fewer than two sentences, or no resamples.
+        ValueError: the two have different shapes, fewer than two sentences, a score that is not a number, or no
+            resamples.
     """
-    _check_resamples(resamples)
+    check_resamples(resamples)
     return float(_randomization(_stack({"system": system, "baseline": baseline}), score, resamples, seed)[0])
 
 
@@ -262,7 +263,7 @@ def luck_of_choosing(
     As `design.expected_maximum`, but with the noise that these sentences have, and what candidates share of it.
     """
     stacked = _stack(systems)
-    _check_resamples(resamples)
+    check_resamples(resamples)
     scores = np.array([one.scores for one in _bootstrap(stacked, lambda s: s, score, resamples, seed)])
     return float((scores - scores.mean(axis=1, keepdims=True)).max(axis=0).mean())
 
@@ -398,13 +399,21 @@ def _randomization(stacked: Array, score: ScoreFunction, resamples: int, seed: i
     n, systems, k = stacked.shape
     gap = (stacked[:, -1:] - stacked[:, :-1]).reshape(n, -1)  # what a swap adds to a system and takes from the baseline
     totals = stacked.sum(axis=0)
-    observed = np.abs(score(totals[:-1]) - score(totals[-1]))
-    rng, count = np.random.default_rng(seed), np.zeros(systems - 1, dtype=int)
+    with np.errstate(invalid="ignore"):  # NaN is dealt with below
+        observed = np.abs(score(totals[:-1]) - score(totals[-1]))
+    rng, count, undefined = np.random.default_rng(seed), np.zeros(systems - 1, dtype=int), np.isnan(observed)
     for size in _chunks(resamples, n):
         coins = rng.integers(2, size=(size, n), dtype=np.int8).astype(np.float64)
         moved = (coins @ gap).reshape(size, systems - 1, k)
-        swapped = np.abs(score(totals[:-1] + moved) - score(totals[-1] - moved))
+        with np.errstate(invalid="ignore"):
+            swapped = np.abs(score(totals[:-1] + moved) - score(totals[-1] - moved))
         count += (swapped >= observed - 1e-9).sum(axis=0)  # 1e-9: equal but for rounding is a tie
+        undefined |= np.isnan(swapped).any(axis=0)
+    if undefined.any():  # NaN is never at least as large: every p-value would be as small as can be
+        raise ValueError(
+            "the score is not a number on all sentences or on swapped ones: too few of them have what is counted. Keep "
+            "only those that have some."
+        )
     return (count + 1) / (resamples + 1)
 
 
@@ -422,12 +431,13 @@ def _chunks(resamples: int, n: int) -> Iterator[int]:
 
 
 def _check_settings(resamples: int, level: float, method: str) -> None:
-    _check_resamples(resamples)
+    check_resamples(resamples)
     check_probability("level", level)
     if method not in ("percentile", "bca"):
         raise ValueError(f'method is {method!r}; expected "percentile" or "bca".')
 
 
-def _check_resamples(resamples: int) -> None:
+def check_resamples(resamples: int) -> None:
+    """Raise ValueError where the number of resamples is not at least 1."""
     if resamples < 1:
         raise ValueError(f"resamples is {resamples}; expected at least 1, and thousands for a stable interval.")

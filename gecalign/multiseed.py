@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager, redirect_stderr
-from multiprocessing import Manager, get_context
+from multiprocessing import Manager, active_children, get_context
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +116,7 @@ def _run_all(studies: Sequence[Study], jobs: int) -> None:
 def _run_side_by_side(studies: Sequence[Study], jobs: int, told: Callable[[int, str], None]) -> None:
     threads = max(1, (os.cpu_count() or 1) // jobs)
     with Manager() as manager, _threads(threads), ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        queue = manager.Queue()
+        queue, others = manager.Queue(), set(active_children())
         running = {pool.submit(_run_in_process, one.profile, one.seed, one.root.parent, queue) for one in studies}
         try:
             while running:
@@ -128,7 +128,7 @@ def _run_side_by_side(studies: Sequence[Study], jobs: int, told: Callable[[int, 
                 time.sleep(0.2)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
-            for process in list(pool._processes.values()):
+            for process in set(active_children()) - others:
                 process.terminate()
             raise
 

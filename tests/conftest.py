@@ -12,6 +12,11 @@ import pytest
 # Before anything imports a Hugging Face library: nothing in a test may need a hub.
 os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1")
 
+import factories
+
+from gecalign.config import Profile
+from gecalign.study import Study
+
 PROJECT = Path(__file__).resolve().parents[1]
 
 
@@ -33,6 +38,31 @@ def copy_book_sources(root: Path) -> Path:
     for name in ("book", "notebooks", "results"):
         shutil.copytree(PROJECT / name, root / name, ignore=generated)
     return root
+
+
+@dataclass(frozen=True, slots=True)
+class SmallStudy:
+    """The whole study with two seeds, run side by side on a small random model: its profile, products and results."""
+
+    profile: Profile
+    runs: Path
+    folder: Path  # of the results
+
+    def of_seed(self, seed: int) -> Study:
+        return Study(self.profile, seed, self.runs)
+
+
+@pytest.fixture(scope="session")
+def small_study(tmp_path_factory: pytest.TempPathFactory) -> SmallStudy:
+    """Run every system with two seeds, once for all tests."""
+    from gecalign import multiseed
+
+    folder = tmp_path_factory.mktemp("small-study")
+    corpus = factories.write_jsonl(folder / "corpus.jsonl", factories.coedit_rows(60))
+    profile = factories.preference_profile(factories.base_folder(folder / "base"), corpus)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GECALIGN_RUNS", str(folder / "runs"))
+        return SmallStudy(profile, folder / "runs", multiseed.study(profile, 2, jobs=2))
 
 
 @pytest.fixture(scope="session")

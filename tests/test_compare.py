@@ -1,14 +1,15 @@
-"""Intervals, tests and power against closed forms, SciPy, sacreBLEU and simulation."""
+"""Intervals, tests and equivalence against closed forms, loops, SciPy, sacreBLEU and simulation."""
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 
 import numpy as np
 import pytest
 from sacrebleu.metrics import BLEU
-from sacrebleu.significance import _bootstrap_resample, estimate_ci
+from sacrebleu.significance import PairedTest, _bootstrap_resample, estimate_ci
 from scipy import stats
 
 from gecalign import compare, design, metrics
@@ -37,6 +38,12 @@ def bleu_corpus(n: int, seed: int, changed: float = 0.3) -> tuple[list[str], lis
 
     first = [noisy(noisy(reference, 0.8), 0.5) for reference in references]
     return references, first, [noisy(text, changed) for text in first]
+
+
+def plausible(studies: int, rate: float = 0.05) -> tuple[int, int]:
+    """The counts that 99 % of so many studies with this rate of findings have."""
+    low, high = stats.binom.interval(0.99, studies, rate)
+    return int(low), int(high)
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +86,37 @@ def test_bca_moves_the_interval_towards_the_long_tail():
     percentile, bca = (compare.interval(values, mean, method=method) for method in ("percentile", "bca"))
     assert bca.low > percentile.low
     assert bca.high > percentile.high
+
+
+def test_bca_interval_of_bleu_is_that_of_its_formula(two_systems):
+    # Efron (1987), by hand: quantiles moved by the bias z0 and the acceleration a, from loops
+    rows = two_systems[0][:60]
+    found = compare.interval(rows, metrics.bleu.score, method="bca")
+    rng = np.random.default_rng(3)
+    resampled = np.array([metrics.bleu.score(rows[rng.integers(60, size=60)].sum(axis=0)) for _ in range(20_000)])
+    left_out = np.array([metrics.bleu.score(np.delete(rows, i, axis=0).sum(axis=0)) for i in range(60)])
+    pull = left_out.mean() - left_out
+    z0, a = stats.norm.ppf(np.mean(resampled < found.estimate)), (pull**3).sum() / (6 * (pull**2).sum() ** 1.5)
+    moved = [z0 + (z0 + z) / (1 - a * (z0 + z)) for z in (-1.959964, 1.959964)]
+    low, high = np.quantile(resampled, stats.norm.cdf(moved))
+    assert (found.low, found.high) == pytest.approx((low, high), abs=0.04 * (high - low))
+
+
+@pytest.mark.parametrize("method", ["percentile", "bca"])
+def test_several_systems_at_once_have_the_intervals_that_each_has_alone(two_systems, method):
+    systems = {"better": two_systems[0][:90], "worse": two_systems[1][:90], "third": two_systems[0][90:180]}
+    found = compare.intervals(systems, metrics.bleu.score, resamples=400, method=method)
+    assert list(found) == list(systems)
+    for name, rows in systems.items():
+        alone = compare.interval(rows, metrics.bleu.score, resamples=400, method=method)
+        assert (found[name].low, found[name].high) == pytest.approx((alone.low, alone.high))
+        assert found[name].estimate == pytest.approx(alone.estimate)
+    compared = compare.paired_differences(systems, two_systems[1][180:270], metrics.bleu.score, 400, method=method)
+    for name, rows in systems.items():
+        alone = compare.paired_difference(rows, two_systems[1][180:270], metrics.bleu.score, 400, method=method)
+        assert (compared[name].estimate, compared[name].p_value) == pytest.approx((alone.estimate, alone.p_value))
+        limits = (alone.interval.low, alone.interval.high)
+        assert (compared[name].interval.low, compared[name].interval.high) == pytest.approx(limits)
 
 
 def test_bleu_interval_is_sacrebleus(two_systems):
@@ -152,12 +190,16 @@ def test_swapping_the_systems_turns_the_sign_alone(two_systems):
     assert other.p_value == one.p_value
 
 
-@pytest.mark.parametrize("differences", [[1, 1, 1, 1, 1, 0], [3, -1, 2, 2, -1, 1, 0, 0], [1, -1]])
+@pytest.mark.parametrize(
+    "differences",
+    # the last: its ties are equal but for rounding
+    [[1, 1, 1, 1, 1, 0], [3, -1, 2, 2, -1, 1, 0, 0], [1, -1], [0.1, 0.1, 0.1, 0.3, -0.3]],
+)
 def test_randomization_p_is_that_of_all_sign_flips(differences):
     # The exact p-value, by enumeration: swapping sentence i flips the sign of its difference.
     signs = 1 - 2 * ((np.arange(2 ** len(differences))[:, None] >> np.arange(len(differences))) & 1)
     sums = np.abs(signs @ differences)
-    exact = np.mean(sums >= abs(sum(differences)))
+    exact = np.mean(sums >= abs(sum(differences)) - 1e-12)
     found = compare.randomization_p(with_ones(differences), with_ones(np.zeros(len(differences))), mean)
     assert found == pytest.approx(exact, abs=0.02)  # four standard errors at 10,000 swaps
 
@@ -170,14 +212,78 @@ def test_randomization_p_is_that_of_scipy():
     assert compare.randomization_p(with_ones(a), with_ones(b), mean) == pytest.approx(expected.pvalue, abs=0.03)
 
 
+def sacrebleus_p(references: list[str], systems: list[list[str]]) -> float:
+    named = list(zip(("baseline", "system"), systems, strict=True))
+    return PairedTest(named, {"BLEU": BLEU(references=[references])}, None, "ar", n_samples=3000)()[1]["BLEU"][
+        1
+    ].p_value
+
+
+def test_randomization_p_is_sacrebleus():
+    references, first, second = bleu_corpus(150, seed=5)
+    pairs = [pair if i % 2 else pair[::-1] for i, pair in enumerate(zip(first, second, strict=True))]  # nearly as good
+    systems = [list(outputs) for outputs in zip(*pairs, strict=True)]
+    found = compare.randomization_p(*(metrics.bleu.statistics(s, references) for s in systems), metrics.bleu.score)
+    assert 0.05 < found < 0.95
+    assert found == pytest.approx(sacrebleus_p(references, systems), abs=0.035)  # 3,000 trials know it to 0.01
+
+
+def test_ties_count_unlike_in_sacrebleu():
+    # Three sentences count, all for the worse: of 8 ways to swap them 2 are as extreme, none is more so.
+    references, *systems = bleu_corpus(150, seed=5, changed=0.03)
+    better, worse = (metrics.bleu.statistics(hypotheses, references) for hypotheses in systems)
+    assert (better != worse).any(axis=1).sum() == 3
+    found = compare.randomization_p(better, worse, metrics.bleu.score)
+    assert found == pytest.approx(2 / 8, abs=0.02)
+    assert sacrebleus_p(references, systems) < 0.001
+
+
 def test_p_is_uniform_where_nothing_differs():
-    rng = np.random.default_rng(5)
-    p = [
-        compare.randomization_p(*(with_ones(rng.normal(size=30)) for _ in "ab"), mean, 200, seed) for seed in range(300)
-    ]
-    # 5 % of 300 is 15, standard deviation 3.8
-    assert 4 <= np.sum(np.array(p) <= 0.05) <= 27
-    assert np.mean(p) == pytest.approx(0.5, abs=0.07)
+    rng, studies = np.random.default_rng(5), 2000
+    # 199 swaps: p <= 0.05 for exactly 10 of 200 ranks
+    p = np.array([
+        compare.randomization_p(*(with_ones(rng.normal(size=30)) for _ in "ab"), mean, 199, seed)
+        for seed in range(studies)
+    ])  # fmt: skip
+    for level in (0.01, 0.05, 0.2, 0.5):
+        low, high = plausible(studies, level)
+        assert low <= np.sum(p <= level + 1e-9) <= high
+
+
+def test_bleu_differs_significantly_in_one_of_twenty_where_nothing_differs():
+    # Two systems that err alike, on the same hard and easy sentences: counts of n-grams by chance
+    rng, studies, found = np.random.default_rng(6), 1500, 0
+    for seed in range(studies):
+        length, right = rng.integers(6, 17, 40), np.clip(rng.normal(0.85, 0.08, 40), 0.4, 0.99)
+        both = []
+        for _ in "ab":
+            possible = (length + rng.integers(-1, 2, 40))[:, None] - np.arange(4)
+            matched = rng.binomial(possible, right[:, None] ** np.arange(1, 5))
+            both.append(np.column_stack([possible[:, 0], length, matched, possible]).astype(float))
+        found += compare.randomization_p(*both, metrics.bleu.score, 199, seed) <= 0.05
+    low, high = plausible(studies)
+    assert low <= found <= high
+
+
+def test_level_is_nearly_kept_where_systems_are_equally_good_but_not_interchangeable():
+    # One changes half of the sentences, gains much on few and loses little on many: skewed, of mean 0. Swapping assumes
+    # more than equal scores, and 200 sentences make up for it.
+    rng, studies = np.random.default_rng(7), 1500
+    zeros, found = with_ones(np.zeros(200)), 0
+    for seed in range(studies):
+        differences = (rng.random(200) < 0.5) * (rng.exponential(size=200) - 1)
+        found += compare.randomization_p(with_ones(differences), zeros, mean, 199, seed) <= 0.05
+    low, high = plausible(studies)
+    assert low <= found <= high
+
+
+def test_few_changed_sentences_can_never_be_significant():
+    # Four changes, all for the better: one of 2^3 swaps is as good. A t-test would already call it significant.
+    differences = np.zeros(500)
+    differences[:4] = 1
+    found = compare.paired_difference(with_ones(differences), with_ones(np.zeros(500)), mean)
+    assert found.p_value == pytest.approx(1 / 8, abs=0.015)
+    assert stats.ttest_1samp(differences, 0).pvalue < 0.05
 
 
 def test_pairing_sees_what_two_intervals_do_not():
@@ -188,6 +294,113 @@ def test_pairing_sees_what_two_intervals_do_not():
     assert separate[0].low < separate[1].high  # they overlap
     assert paired.low > 0
     assert paired.high - paired.low < 0.6 * (separate[0].high - separate[0].low)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_holm_is_the_closed_test_of_bonferroni(seed):
+    # By definition of closed testing: the largest Bonferroni p of all sets of hypotheses that contain this one.
+    p_values = dict(enumerate(np.random.default_rng(seed).beta(0.3, 1.5, 5).round(seed % 4 + 1)))  # with ties
+    sets = [chosen for size in range(1, 6) for chosen in itertools.combinations(p_values, size)]
+    expected = {
+        name: min(1, max(len(chosen) * min(p_values[other] for other in chosen) for chosen in sets if name in chosen))
+        for name in p_values
+    }
+    found = compare.holm(p_values)
+    assert found == pytest.approx(expected)
+    assert list(found) == list(p_values)
+
+
+def test_holm_keeps_the_chance_of_any_false_finding_also_where_some_are_true():
+    rng, studies, uncorrected, corrected = np.random.default_rng(8), 4000, 0, 0
+    for row in stats.norm.sf(rng.normal(4.0 * (np.arange(10) < 3), 1, (studies, 10))).tolist():
+        p_values = dict(enumerate(row))
+        adjusted = compare.holm(p_values)
+        uncorrected += min(row[3:]) <= 0.05
+        corrected += min(adjusted[i] for i in range(3, 10)) <= 0.05
+    assert uncorrected > 0.25 * studies  # 1 - 0.95^7 is 0.30
+    assert 0.02 * studies < corrected <= plausible(studies)[1]
+
+
+def test_holm_of_one_changes_nothing_and_of_none_is_none():
+    assert compare.holm({"a": 0.04}) == {"a": 0.04}
+    assert compare.holm({}) == {}
+    assert compare.holm({"a": 0.9, "b": 0.8}) == {"a": 1, "b": 1}
+
+
+# Equivalence
+
+
+@pytest.mark.parametrize(("shift", "margin"), [(0.0, 0.5), (0.2, 0.5), (-0.2, 0.5), (0.6, 0.5), (0.1, 0.2)])
+def test_equivalence_is_two_t_tests_against_the_margins(shift, margin):
+    values = np.random.default_rng(9).normal(shift, 1, 60)
+    found = compare.equivalence(
+        compare.paired_difference(with_ones(values), with_ones(np.zeros(60)), mean, 100), margin
+    )
+    above = stats.ttest_1samp(values, -margin, alternative="greater")
+    below = stats.ttest_1samp(values, margin, alternative="less")
+    limits = stats.ttest_1samp(values, 0).confidence_interval(0.9)
+    assert found.p_value == pytest.approx(max(above.pvalue, below.pvalue))
+    assert (found.low, found.high) == pytest.approx((limits.low, limits.high))
+    assert found.equivalent == (found.p_value <= 0.05) == (-margin < limits.low and limits.high < margin)
+
+
+@pytest.mark.parametrize("side", [-1, 1])
+def test_equivalence_is_claimed_at_the_margin_as_often_as_alpha_says(side):
+    rng, studies, margin, claimed = np.random.default_rng(10), 1500, 0.6, 0
+    zeros = with_ones(np.zeros(40))
+    for _ in range(studies):
+        difference = compare.paired_difference(with_ones(rng.normal(side * margin, 1, 40)), zeros, mean, 2)
+        claimed += compare.equivalence(difference, margin).equivalent
+    low, high = plausible(studies)
+    assert low <= claimed <= high
+
+
+def test_a_small_test_set_shows_neither_a_difference_nor_that_there_is_none(two_systems):
+    rng = np.random.default_rng(11)
+    values = rng.normal(0, 1, 1000)
+    few, many = (compare.paired_difference(with_ones(values[:n]), with_ones(np.zeros(n)), mean, 500) for n in (8, 1000))
+    assert few.p_value > 0.05
+    assert not compare.equivalence(few, 0.2).equivalent
+    assert compare.equivalence(many, 0.2).equivalent
+
+
+def test_equivalence_without_any_scatter_asks_the_estimate_alone():
+    one = compare.paired_difference(np.ones((5, 2)) * [3, 1], np.ones((5, 2)), mean, 10)
+    assert (one.estimate, one.standard_error) == (2, 0)
+    assert compare.equivalence(one, 2.1) == compare.Equivalence(True, 2.1, 0.0, 2.0, 2.0, 0.05)
+    assert not compare.equivalence(one, 2).equivalent
+
+
+# The luck of choosing
+
+
+def test_luck_of_choosing_among_independent_systems_is_the_expected_maximum():
+    systems = {str(i): with_ones(one) for i, one in enumerate(np.random.default_rng(12).normal(size=(8, 500)))}
+    luck = compare.luck_of_choosing(systems, mean)
+    assert luck == pytest.approx(design.expected_maximum(8, 1 / math.sqrt(500)), rel=0.1)
+
+
+def test_luck_of_choosing_is_less_where_systems_err_alike():
+    rng = np.random.default_rng(13)
+    shared, own = rng.normal(size=500), rng.normal(size=(8, 500))
+    systems = {str(i): with_ones(math.sqrt(0.8) * shared + math.sqrt(0.2) * one) for i, one in enumerate(own)}
+    expected = design.expected_maximum(8, 1 / math.sqrt(500), correlation=0.8)
+    assert compare.luck_of_choosing(systems, mean) == pytest.approx(expected, rel=0.1)
+
+
+def test_there_is_no_luck_in_choosing_one_or_among_the_same(two_systems):
+    rows, _ = two_systems
+    assert compare.luck_of_choosing({"a": rows}, metrics.bleu.score, 300) == pytest.approx(0, abs=1e-9)
+    assert compare.luck_of_choosing({"a": rows, "b": rows}, metrics.bleu.score, 300) == pytest.approx(0, abs=1e-9)
+
+
+def test_luck_of_choosing_does_not_depend_on_which_system_is_better():
+    values = np.random.default_rng(14).normal(size=(3, 200))
+    alike, apart = (
+        compare.luck_of_choosing({str(i): with_ones(one + i * gap) for i, one in enumerate(values)}, mean, 500)
+        for gap in (0, 5)
+    )
+    assert alike == pytest.approx(apart)
 
 
 # What a test set can show
@@ -209,52 +422,11 @@ def test_paired_sd_agrees_with_the_bootstrap(metric):
     assert compare.paired_sd(a, b, metric.score) == pytest.approx(expected, rel=0.05)
 
 
-def test_power_effect_and_size_are_one_relation():
-    effect = design.smallest_visible_effect(485, sd=7.8)
-    assert effect == pytest.approx((1.959964 + 0.841621) * 7.8 / math.sqrt(485), rel=1e-6)
-    assert design.power(effect, 485, sd=7.8) == pytest.approx(0.8)
-    assert design.power(-effect, 485, sd=7.8) == pytest.approx(0.8)
-    assert design.sentences_needed(effect * (1 + 1e-9), sd=7.8) == 485
-    assert design.sentences_needed(effect / 2, sd=7.8) == pytest.approx(4 * 485, abs=1)
-
-
-def test_what_485_sentences_of_coedit_can_show():
-    # Measured on the CoEdIT validation rows: 0.7 BLEU where 20 % of the outputs change, 1.0 where 40 % do,
-    # and about 3,100 sentences for 0.4.
-    few, many = design.sd_from_share_changed(0.2), design.sd_from_share_changed(0.4)
-    assert design.smallest_visible_effect(485, few) == pytest.approx(0.7, abs=0.05)
-    assert design.smallest_visible_effect(485, many) == pytest.approx(1.0, abs=0.05)
-    assert design.sentences_needed(0.4, many) == pytest.approx(3100, rel=0.05)
-
-
-def test_sd_follows_the_root_of_the_share_changed():
-    rng = np.random.default_rng(3)
-    base = np.zeros(4000)
-    for share in (0.1, 0.4, 1.0):
-        changed = np.where(rng.random(4000) < share, rng.normal(0, 2, size=4000), 0)
-        sd = compare.paired_sd(with_ones(changed), with_ones(base), mean)
-        assert sd == pytest.approx(design.sd_from_share_changed(share, sd_of_a_change=2), rel=0.1)
-
-
-def test_predicted_power_is_the_share_of_significant_tests():
-    rng, n, sd, effect = np.random.default_rng(6), 80, 1.0, 0.3
-    zeros = with_ones(np.zeros(n))
-    p = [compare.randomization_p(with_ones(rng.normal(effect, sd, n)), zeros, mean, 300, i) for i in range(300)]
-    # predicted 0.77; 300 tests know it to 0.024, three of those
-    assert np.mean(np.array(p) <= 0.05) == pytest.approx(design.power(effect, n, sd), abs=0.075)
-
-
-def test_without_spread_every_difference_is_seen_and_none_is_needed():
-    assert design.power(0.1, 10, sd=0) == 1
-    assert design.power(0.0, 10, sd=0) == 0
-    assert design.smallest_visible_effect(10, sd=0) == 0
-    assert design.sentences_needed(0.1, sd=0) == 1
-
-
 # Input
 
 
 ROWS = np.ones((4, 2))
+FIRST, SECOND = np.repeat(np.eye(4)[:2, :, None], 2, axis=2)  # only one sentence counts: swapped, none is left
 
 
 @pytest.mark.parametrize(
@@ -272,12 +444,14 @@ ROWS = np.ones((4, 2))
         (lambda: compare.bootstrap_scores(ROWS, mean, resamples=-1), "resamples is -1"),
         (lambda: compare.paired_difference(ROWS, ROWS[:3], mean), r"\(4, 2\) and baseline of \(3, 2\)"),
         (lambda: compare.randomization_p(ROWS, ROWS, mean, resamples=0), "resamples is 0"),
-        (lambda: design.sd_from_share_changed(40), "share_changed is 40"),
-        (lambda: design.smallest_visible_effect(0, 1), "n is 0"),
-        (lambda: design.smallest_visible_effect(10, -1), "sd is -1"),
-        (lambda: design.smallest_visible_effect(10, 1, power=80), "power is 80"),
-        (lambda: design.power(1, 10, 1, alpha=5), "alpha is 5"),
-        (lambda: design.sentences_needed(0, 1), "effect is 0"),
+        (
+            lambda: compare.randomization_p(np.ones((60, 2)), np.zeros((60, 2)), mean),
+            "not a number on all sentences or on swapped",
+        ),
+        (lambda: compare.randomization_p(FIRST, SECOND, mean), "not a number on all sentences or on swapped"),
+        (lambda: compare.luck_of_choosing({"a": ROWS}, mean, resamples=0), "resamples is 0"),
+        (lambda: compare.equivalence(compare.paired_difference(ROWS, ROWS, mean), 0), "margin is 0"),
+        (lambda: compare.equivalence(compare.paired_difference(ROWS, ROWS, mean), 1, alpha=5), "alpha is 5"),
     ],
 )
 def test_bad_input_is_reported_in_the_callers_words(call, message):

@@ -1,0 +1,146 @@
+"""Results: what is stored is what was measured, and everything else follows from the predictions."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from gecalign import config, metrics, results
+from gecalign.systems import SYSTEMS, UNTRAINED
+
+COMMITTED = Path(__file__).resolve().parents[1] / "results"
+STUDIES = [path.parent.name for path in sorted(COMMITTED.glob("*/study.json"))]
+
+
+@pytest.fixture(scope="module")
+def loaded(small_study) -> results.Results:
+    return results.load(small_study.folder, small_study.profile)
+
+
+def test_every_system_is_there_with_every_seed_as_it_was_evaluated(small_study, loaded):
+    assert loaded.seeds == [0, 1]
+    for seed in loaded.seeds:
+        for system in SYSTEMS:
+            for split, name in results.evaluations(system):
+                asked = results.decoding(small_study.profile, name)
+                expected = small_study.of_seed(seed).evaluation(system, split, asked)
+                assert loaded.outputs(system, seed, split, name).predictions == expected.predictions
+
+
+def test_sampled_outputs_are_not_the_greedy_ones(loaded):
+    greedy, sampled = (loaded.outputs("sft", 0, "dev", name).hypotheses for name in results.DECODINGS)
+    assert greedy != sampled
+
+
+def test_statistics_are_those_of_the_texts_seed_by_seed(loaded):
+    for metric in metrics.METRICS:
+        rows = loaded.statistics(metric, "dpo")
+        assert rows.shape[:2] == (2, 12)
+        for seed, found in zip(loaded.seeds, rows, strict=True):
+            outputs = loaded.outputs("dpo", seed)
+            expected = metric.statistics(outputs.hypotheses, outputs.references, outputs.sources)
+            np.testing.assert_array_equal(found, expected)
+
+
+def test_the_budget_is_what_the_stages_report(small_study, loaded):
+    budget = loaded.budget.set_index(["system", "seed"])
+    study = small_study.of_seed(1)
+    assert len(budget) == 2 * len([name for name in SYSTEMS if name not in UNTRAINED])
+    grpo, samples = study.grpo(), study.samples()
+    assert budget.loc[("grpo", 1)].to_dict() == {
+        "prompts": grpo.facts["prompts_in_all"], "sampled tokens": grpo.facts["sampled_tokens"],
+        "trained tokens": grpo.facts["tokens"], "updates": 8, "seconds": grpo.record["seconds"],
+    }  # fmt: skip
+    for system in ("dpo", "dpo-reference", "raft", "random-of-k"):
+        assert budget.loc[(system, 1), "sampled tokens"] == samples.facts["tokens"]
+        assert budget.loc[(system, 1), "prompts"] == 16
+    assert budget.loc[("sft-continued", 1), "sampled tokens"] == 0
+    assert budget.loc[("sft-continued", 1), "prompts"] == 8 * 8
+    assert budget.loc[("dpo", 1), "seconds"] == study.dpo().record["seconds"] + samples.record["seconds"]
+
+
+def test_checkpoints_mark_the_one_that_was_chosen(small_study, loaded):
+    rows = loaded.checkpoints.query("system == 'sft' and seed == 0")
+    assert rows["step"].is_monotonic_increasing
+    assert rows.loc[rows["chosen"], "step"].tolist() == [small_study.of_seed(0).sft().facts["chosen_step"]]
+    assert rows.loc[rows["chosen"], "BLEU"].tolist() == [rows["BLEU"].max()]
+
+
+def test_what_the_study_did_not_ask_is_answered_with_what_it_did(loaded):
+    with pytest.raises(ValueError, match=r"no outputs of 'stf' with seed 0 on test, greedy. Systems: copy, base, sft"):
+        loaded.outputs("stf", 0)
+    with pytest.raises(ValueError, match="with seed 7"):
+        loaded.outputs("sft", 7)
+
+
+def test_results_of_other_settings_are_not_loaded(small_study):
+    with pytest.raises(ValueError, match="made with other settings"):
+        results.load(small_study.folder, small_study.profile.variant(dpo__beta=0.2))
+
+
+def test_a_missing_file_is_named(small_study, tmp_path):
+    shutil.copytree(small_study.folder, tmp_path / "results")
+    (tmp_path / "results" / "budget.csv").unlink()
+    with pytest.raises(ValueError, match=r"has no budget.csv. `gecalign study"):
+        results.load(tmp_path / "results", small_study.profile)
+
+
+# ---- what is committed
+
+
+def test_a_study_of_tiny_is_committed():
+    assert "tiny" in STUDIES
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_the_recorded_numbers_follow_from_the_recorded_predictions(name):
+    found = results.load(COMMITTED / name, config.profile(name))
+    assert len(found.seeds) >= 5
+    for system in SYSTEMS:
+        for split, decoding in results.evaluations(system):
+            rows = found.scores.query("system == @system and split == @split and decoding == @decoding")
+            assert rows["seed"].tolist() == found.seeds
+            for metric in metrics.METRICS:
+                scores = metric.score(found.statistics(metric, system, split, decoding).sum(axis=1))
+                np.testing.assert_allclose(rows[metric.name], scores, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_recorded_rates_and_tokens_follow_from_the_predictions(name):
+    found = results.load(COMMITTED / name, config.profile(name))
+    for system in ("copy", "sft", "grpo"):
+        for seed in found.seeds:
+            row = found.scores.query("system == @system and seed == @seed and split == 'test'").iloc[0]
+            outputs = found.outputs(system, seed)
+            assert len(outputs.predictions) == found.record["profile"]["data"]["test_rows"]
+            for rate, value in outputs.scores.row().items():
+                assert row[rate] == pytest.approx(value, abs=1e-6)
+            chosen = found.checkpoints.query("system == @system and seed == @seed and chosen")["BLEU"]
+            dev = found.outputs(system, seed, "dev")
+            for bleu in chosen:
+                assert bleu == pytest.approx(dev.scores.scores["BLEU"].value, abs=1e-3)
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_the_committed_sentences_are_those_of_the_corpus(name):
+    from gecalign.tinygec.corpus import generate
+
+    found = results.load(COMMITTED / name, config.profile(name))
+    data = config.profile(name).data
+    if data.source == "tinygec":
+        made = generate("test", data.test_rows, data.seed)
+        sources, references = found.texts()
+        assert [(e.source, e.reference) for e in made] == list(zip(sources, references, strict=True))
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_a_repository_can_hold_them(name):
+    files = list((COMMITTED / name).iterdir())
+    assert {path.name for path in files} == set(results.FILES)
+    assert sum(path.stat().st_size for path in files) < 20e6
+    record = json.loads((COMMITTED / name / "study.json").read_text(encoding="utf-8"))
+    assert not [commit for commit in record["commits"] if "dirty" in commit or commit == "unknown"]
+    assert pd.read_csv(COMMITTED / name / "budget.csv")["seconds"].gt(0).all()
