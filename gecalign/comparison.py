@@ -15,13 +15,15 @@ import pandas as pd
 
 from gecalign import compare, metrics, seeds, store
 from gecalign.behaviour import Behaviour
-from gecalign.compare import Difference, Interval
+from gecalign.compare import LEVEL, Difference, Interval
+from gecalign.design import ALPHA
 from gecalign.results import Results
 from gecalign.systems import COMPARED, CONTROL, LABELS, SYSTEMS, UNTRAINED
 
 if TYPE_CHECKING:
     pass
 
+RARE = 10  # sentences a run; below it, rates get another interval
 BEHAVIOURS = {
     "loops": lambda b: b.looped,
     "cut off": lambda b: b.truncated,
@@ -96,11 +98,22 @@ def differences(
     )
 
 
+def significant(found: Mapping[str, Difference], alpha: float = ALPHA) -> set[str]:
+    """Return the names of the differences that are found at level `alpha`, corrected for their number (Holm)."""
+    corrected = compare.holm({name: one.p_value for name, one in found.items()})
+    return {name for name, p in corrected.items() if p <= alpha}
+
+
+def labelled(found: Mapping[str, Difference]) -> dict[str, Difference]:
+    """Return differences by the readers' names of the systems."""
+    return {LABELS[name]: one for name, one in found.items()}
+
+
 def difference_table(found: Mapping[str, Difference]) -> pd.DataFrame:
     """Return differences as a table: estimate, 95 % interval, range over seeds, p corrected by Holm over the rows."""
     corrected = compare.holm({name: one.p_value for name, one in found.items()})
     rows = {
-        LABELS[name]: {
+        LABELS.get(name, name): {
             "difference": f"{one.estimate:+.2f}",
             "95 % interval": f"{one.interval.low:+.2f} to {one.interval.high:+.2f}",
             "seeds": f"{min(one.per_seed):+.1f} to {max(one.per_seed):+.1f}",
@@ -126,12 +139,13 @@ def by_metric(results: Results, systems: Sequence[str], baseline: str = CONTROL)
 
 
 def metric_table(found: Mapping[str, Mapping[str, Difference]]) -> pd.DataFrame:
-    """Return differences by metric, a column a metric; a star where the 95 % interval does not contain 0."""
+    """Return differences by metric, a column a metric; a star where one is found, corrected for all in the table."""
+    cells = {(metric, name): one for metric, by_system in found.items() for name, one in by_system.items()}
+    corrected = compare.holm({f"{metric} {name}": one.p_value for (metric, name), one in cells.items()})
     rows: dict[str, dict[str, str]] = {}
-    for metric, by_system in found.items():
-        for name, one in by_system.items():
-            star = "*" if one.interval.low > 0 or one.interval.high < 0 else ""
-            rows.setdefault(LABELS[name], {})[metric] = f"{one.estimate:+.2f}{star}"
+    for (metric, name), one in cells.items():
+        star = "*" if corrected[f"{metric} {name}"] <= ALPHA else ""
+        rows.setdefault(LABELS[name], {})[metric] = f"{one.estimate:+.2f}{star}"
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
@@ -155,6 +169,9 @@ def rate_intervals(
 ) -> dict[str, Interval]:
     """Return the share of sentences, in per cent, that show a behaviour: mean over seeds with its 95 % interval.
 
+    Where a run shows fewer than ten, no t-interval is to be trusted: the interval is then Clopper and Pearson's, for as
+    many sentences as one run has, as if the seeds had told the same thing.
+
     Args:
         flags: of the behaviour of one run, an entry a sentence.
         among: which sentences are asked about; None: all. The share is of these.
@@ -166,8 +183,24 @@ def rate_intervals(
             measured = results.outputs(name, seed).behaviour
             asked = np.ones(len(measured.copied)) if among is None else among(measured).astype(float)
             rows.append(np.column_stack([flags(measured) * asked, asked]))
-        found[name] = seeds.interval(np.array(rows), _per_cent)
+        found[name] = _rate(np.array(rows))
     return found
+
+
+def _rate(rows: metrics.Array) -> Interval:
+    shown, asked = rows.sum(axis=1).mean(axis=0)
+    if RARE <= shown <= asked - RARE:
+        return seeds.interval(rows, _per_cent)
+    low, high = _clopper_pearson(shown, asked)
+    return Interval(100 * low, 100 * high, 100 * shown / asked, "Clopper-Pearson", int(asked), 0, LEVEL, len(rows))
+
+
+def _clopper_pearson(shown: float, asked: float) -> tuple[float, float]:
+    from scipy import stats
+
+    tail = (1 - LEVEL) / 2
+    low = 0.0 if shown == 0 else float(stats.beta.ppf(tail, shown, asked - shown + 1))
+    return low, 1.0 if shown == asked else float(stats.beta.ppf(1 - tail, shown + 1, asked - shown))
 
 
 def _per_cent(totals: npt.ArrayLike) -> metrics.Array:

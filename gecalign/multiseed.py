@@ -26,6 +26,8 @@ from gecalign.study import Study
 from gecalign.systems import LABELS, SYSTEMS
 from gecalign.trials import settings_digest
 
+ENOUGH = 5  # seeds; with two, a nominal 5 % of false findings can be 13 % (tests/test_seeds.py)
+
 Report = Callable[[str], None]  # is told the label of each system that is finished
 
 
@@ -42,6 +44,8 @@ def study(profile: str | config.Profile, seeds: int, jobs: int | None = None) ->
         raise ValueError(f"--seeds is {seeds}; expected at least 2: one run says nothing about seeds.")
     if jobs is not None and jobs < 1:
         raise ValueError(f"--jobs is {jobs}; expected at least 1.")
+    if seeds < ENOUGH:
+        print(f"[study] with fewer than {ENOUGH} seeds, intervals over seeds are not to be relied on", file=sys.stderr)
     studies = [Study(profile, seed) for seed in range(seeds)]
     first = studies[0]
     first.corpus  # noqa: B018 - shared by all, so made before they start

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from gecalign import compare, evaluation, metrics, pairs, predictions, prompts, store
 from gecalign.compare import Array, ScoreFunction
@@ -189,13 +190,13 @@ def single_runs(
 # ---- rewards
 
 
-def zero_share(hypotheses: Sequence[str], references: Sequence[str]) -> float:
-    """Return the share of sentences whose unsmoothed sentence BLEU is exactly 0: no n-gram of some order is right."""
+def is_zero(hypotheses: Sequence[str], references: Sequence[str]) -> npt.NDArray[np.bool_]:
+    """Return where unsmoothed sentence BLEU is exactly 0: no n-gram of some order is right."""
     from sacrebleu.metrics.bleu import BLEU
 
     unsmoothed = BLEU(smooth_method="none", effective_order=False)
     scores = [unsmoothed.sentence_score(h, [r]).score for h, r in zip(hypotheses, references, strict=True)]
-    return float(np.mean(np.array(scores) == 0))
+    return np.array(scores) == 0
 
 
 def lazy(hypotheses: Sequence[str], sources: Sequence[str], share: float, seed: int = 0) -> list[str]:

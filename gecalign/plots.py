@@ -6,7 +6,7 @@ says the same, for print.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -14,7 +14,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from gecalign.compare import Interval
+from gecalign.compare import Difference, Interval
 from gecalign.store import project_folder
 
 BLACK, ORANGE, SKY, GREEN, BLUE, VERMILION, PURPLE = (
@@ -220,6 +220,60 @@ def heatmap(
     ax.set_yticks(range(len(table)), [str(name) for name in table.index])
     ax.set(xlabel=xlabel, ylabel=ylabel, title=title)
     ax.grid(visible=False)
+    return ax
+
+
+def differences(ax: Axes, rows: Mapping[str, Difference], marked: Collection[str], xlabel: str, title: str) -> Axes:
+    """Draw differences to a baseline with their intervals, the first row on top, and a small dot for each seed.
+
+    Rows in `marked` are drawn in colour and with round points, the others in grey and with squares.
+    """
+    for position, (name, row) in enumerate(rows.items()):
+        y = len(rows) - 1 - position
+        colour, marker = (BLUE, "o") if name in marked else (GREY, "s")
+        ax.plot([row.interval.low, row.interval.high], [y, y], color=colour, linewidth=2.5, solid_capstyle="butt")
+        ax.plot(row.per_seed, np.full(row.seeds, y - 0.28), ".", color=ORANGE, markersize=5)
+        ax.plot([row.estimate], [y], marker, color=colour, markersize=7)
+        ax.annotate(f"{row.estimate:+.1f}", (row.estimate, y), (0, 7), textcoords="offset points", ha="center",
+                    fontsize=9)  # fmt: skip
+    ax.axvline(0, color=BLACK, linewidth=1)
+    ax.set_yticks(range(len(rows) - 1, -1, -1), list(rows))
+    ax.set_ylim(-0.6, len(rows) - 0.3)
+    ax.set(xlabel=xlabel, title=title)
+    return ax
+
+
+def points(
+    ax: Axes, groups: Mapping[str, tuple[Sequence[float], Sequence[float]]], xlabel: str, ylabel: str, title: str
+) -> Axes:
+    """Draw points (x, y) by group, and the diagonal on which both are equal."""
+    colours = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, GREY)
+    for (name, (x, y)), colour, marker in zip(groups.items(), colours, "osD^vPX", strict=False):
+        ax.plot(x, y, marker, color=colour, markersize=6, label=name)
+    ends = [*ax.get_xlim(), *ax.get_ylim()]
+    ax.plot([min(ends), max(ends)], [min(ends), max(ends)], color=GREY, linewidth=1, linestyle="--", label="equal")
+    ax.set(xlabel=xlabel, ylabel=ylabel, title=title)
+    ax.legend(frameon=False, fontsize=9)
+    return ax
+
+
+def forest(ax: Axes, rows: Mapping[str, Interval], xlabel: str, title: str) -> Axes:
+    """Draw intervals of differences around a line at zero, the first row on top.
+
+    A full line and a filled point: the interval does not contain 0. A dashed line and a hollow point: it does.
+    """
+    ax.axvline(0, color=BLACK, linewidth=1)
+    for y, row in zip(range(len(rows) - 1, -1, -1), rows.values(), strict=True):
+        clear = row.low > 0 or row.high < 0
+        colour, face = (BLUE, BLUE) if clear else (GREY, "white")
+        ax.plot([row.low, row.high], [y, y], "-" if clear else "--", color=colour, linewidth=2)
+        ax.plot([row.estimate], [y], "o", color=colour, markerfacecolor=face, markersize=7, markeredgewidth=1.5)
+        ax.annotate(f"{row.estimate:+.2f}", (row.estimate, y), (0, 8), textcoords="offset points", ha="center",
+                    fontsize=9)  # fmt: skip
+    ax.set_yticks(range(len(rows) - 1, -1, -1), list(rows))
+    ax.set_ylim(-0.5, len(rows) - 0.3)
+    ax.grid(axis="y", visible=False)
+    ax.set(xlabel=xlabel, title=title)
     return ax
 
 
