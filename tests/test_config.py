@@ -16,8 +16,16 @@ TORCH_FREE = (
     "markup",
     "edits",
     "compare",
-    "cli",
+    "design",
+    "seeds",
+    "systems",
+    "trained",
     "study",
+    "plan",
+    "results",
+    "multiseed",
+    "pitfalls",
+    "cli",
 )
 
 
