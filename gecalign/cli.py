@@ -202,6 +202,51 @@ def score(
 
 
 @app.command()
+def compare(
+    predictions: Annotated[
+        list[Path], typer.Argument(help="what systems wrote: two or more files of JSONL, CSV, or one sentence a line")
+    ],
+    sources: Annotated[
+        Path | None, typer.Option(help="what was to be corrected; not needed where the files have it")
+    ] = None,
+    references: Annotated[list[Path] | None, typer.Option(help="the corrections; may be repeated")] = None,
+    baseline: Annotated[
+        str | None, typer.Option(help="the file that the others are compared with; by default the first")
+    ] = None,
+    margin: Annotated[float, typer.Option(help="the largest difference of the metric that does not matter")] = 0.5,
+    metric: Annotated[str, typer.Option(help="the one that leads: BLEU, GLEU, edit F0.5 or chrF2")] = "BLEU",
+    resamples: Annotated[int, typer.Option(help="of the sentences, for intervals and p-values")] = 10_000,
+    seed: Annotated[int, typer.Option("--seed", "-s", help="covers resampling")] = 0,
+    html: Annotated[Path | None, typer.Option(help="write the report as a page, in one file")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+) -> None:
+    """Compare files of corrections: what the sentences can show, differences with intervals, a verdict in words."""
+    from rich.console import Console
+    from rich.markup import escape
+
+    from gecalign import report
+
+    if html and (html.suffix.lower() not in (".html", ".htm") or not html.absolute().parent.is_dir()):
+        raise ValueError(f"--html writes a page: expected name.html in a folder that exists, not {html}.")
+    files = report.named(predictions)
+    chosen = report.find(baseline, files) if baseline is not None else None
+    read = report.read(files, sources, references or [])
+    with Console(stderr=True).status("reading") as status:
+        made = report.build(
+            read.systems, read.sources, read.references, chosen, read.truncated, margin, metric, resamples, seed,
+            notify=lambda words: status.update(escape(words)),
+        )  # fmt: skip
+        if html:
+            from gecalign import report_html
+
+            status.update("drawing the page")
+            html.write_text(report_html.page(made), encoding="utf-8")
+    typer.echo(json.dumps(report.to_dict(made), indent=2, ensure_ascii=False) if as_json else report.to_text(made))
+    if html:
+        typer.echo(f"the report as a page: {html}", err=True)
+
+
+@app.command()
 def book(
     profile: ProfileOption = "tiny",
     seed: SeedOption = 0,

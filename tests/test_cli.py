@@ -255,3 +255,80 @@ def test_help_does_not_wait_for_heavy_imports():
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert "correct" in shown.stdout
     assert shown.stdout.splitlines()[-1] == "False"
+
+
+@pytest.fixture
+def outputs(tmp_path) -> dict[str, Path]:
+    """Write sources, references and what three systems made of them, a sentence a line."""
+    texts = {"sources": [], "references": [], "base": [], "good": [], "bad": []}
+    for i, (source, reference) in enumerate(factories.pairs(60)):
+        texts["sources"].append(source)
+        texts["references"].append(reference)
+        texts["base"].append(reference if i % 2 else source)
+        texts["good"].append(reference)
+        texts["bad"].append(f"{source} {source}")
+    for name, lines in texts.items():
+        (tmp_path / f"{name}.txt").write_text("".join(f"{line}\n" for line in lines))
+    return {name: tmp_path / f"{name}.txt" for name in texts}
+
+
+def compare(outputs: dict[str, Path], *names: str) -> list[object]:
+    files = [outputs[name] for name in names]
+    return ["compare", *files, "--sources", outputs["sources"], "--references", outputs["references"],
+            "--resamples", 500]  # fmt: skip
+
+
+def test_compare_ends_with_a_verdict_a_system(outputs):
+    shown = call(*compare(outputs, "base", "good", "bad")).splitlines()
+    assert shown[0] == "60 sentences; baseline: base; leading metric: BLEU"
+    starts = ("good is better than base: +", "bad is worse than base: -")
+    assert all(line.startswith(start) for line, start in zip(shown[-2:], starts, strict=True))
+
+
+def test_compare_as_json_holds_the_numbers_of_the_report(outputs):
+    from gecalign import report
+
+    read = {name: path.read_text().splitlines() for name, path in outputs.items()}
+    made = report.build(
+        {name: read[name] for name in ("base", "good")}, read["sources"], read["references"], baseline="good",
+        margin=2, metric="GLEU", resamples=500, seed=3,
+    )  # fmt: skip
+    options = ["--baseline", "good.txt", "--margin", 2, "--metric", "gleu", "--seed", 3, "--json"]
+    assert json.loads(call(*compare(outputs, "base", "good"), *options)) == report.to_dict(made)
+
+
+def test_compare_writes_a_page_beside_the_text(outputs, tmp_path):
+    shown = call(*compare(outputs, "base", "good"), "--html", tmp_path / "report.html")
+    verdict = shown.splitlines()[-1]
+    assert verdict.startswith("good is better than base")
+    assert "good is better than base" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("names", "options", "words"),
+    [
+        (["base"], [], "compare takes two or more files, and 1 came. For one: gecalign score FILE."),
+        (["base", "good", "base"], [], "{base} is given twice"),
+        (["base", "short"], [], "{base} has 60 sentences and {short} has 59"),
+        (["base", "absent"], [], "there is no file {absent}"),
+        (["base", "good"], ["--baseline", "god"], "--baseline 'god' is none of the systems: base, good"),
+        (["base", "good"], ["--metric", "blue"], "unknown metric 'blue'. Metrics: BLEU"),
+        (["base", "good"], ["--margin", "-1"], "margin is -1.0"),
+        (["base", "good"], ["--html", "report.txt"], "--html writes a page: expected name.html"),
+        (["base", "good"], ["--html", "absent/report.html"], "--html writes a page: expected name.html"),
+    ],
+)
+def test_a_mistake_in_what_is_compared_is_answered_in_one_line(message, outputs, tmp_path, names, options, words):
+    outputs |= {"short": tmp_path / "short.txt", "absent": tmp_path / "absent.txt"}
+    outputs["short"].write_text("".join(outputs["good"].read_text().splitlines(keepends=True)[1:]))
+    shown = message(*compare(outputs, *names), *options)
+    assert shown.startswith(f"gecalign: {words.format(**outputs)}")
+    assert len(shown.splitlines()) == 1
+
+
+def test_compare_without_sources_says_how_to_give_them(message, outputs):
+    shown = message("compare", outputs["base"], outputs["good"], "--references", outputs["references"])
+    assert shown.splitlines() == [
+        f"gecalign: row 1 of {outputs['base']} has no 'source'; its columns: hypothesis. "
+        "Give the file that has it: --sources FILE."
+    ]

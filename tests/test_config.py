@@ -21,9 +21,6 @@ TORCH_FREE = (
     "systems",
     "trained",
     "study",
-    "plan",
-    "results",
-    "multiseed",
     "pitfalls",
     "cli",
 )
