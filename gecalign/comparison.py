@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -19,9 +19,6 @@ from gecalign.compare import LEVEL, Difference, Interval
 from gecalign.design import ALPHA
 from gecalign.results import Results
 from gecalign.systems import COMPARED, CONTROL, LABELS, SYSTEMS, UNTRAINED
-
-if TYPE_CHECKING:
-    pass
 
 RARE = 10  # sentences a run; below it, rates get another interval
 BEHAVIOURS = {
@@ -190,7 +187,8 @@ def rate_intervals(
 def _rate(rows: metrics.Array) -> Interval:
     shown, asked = rows.sum(axis=1).mean(axis=0)
     if RARE <= shown <= asked - RARE:
-        return seeds.interval(rows, _per_cent)
+        found = seeds.interval(rows, _per_cent)
+        return replace(found, low=max(0.0, found.low), high=min(100.0, found.high))
     low, high = _clopper_pearson(shown, asked)
     return Interval(100 * low, 100 * high, 100 * shown / asked, "Clopper-Pearson", int(asked), 0, LEVEL, len(rows))
 

@@ -73,6 +73,10 @@ class Results:
         return {}
 
     @cached_property
+    def _outputs(self) -> dict[tuple[str, int, str, str], Outputs]:
+        return {}
+
+    @cached_property
     def _rows(self) -> dict[tuple[str, int, str, str], pd.DataFrame]:
         keys = ["system", "seed", "split", "decoding"]
         return dict(iter(self.predictions.groupby(keys, sort=False, observed=True)))  # type: ignore[arg-type]
@@ -89,6 +93,8 @@ class Results:
             ValueError: the study did not ask that system with that seed so.
         """
         key = (system, seed, split, decoding)
+        if key in self._outputs:
+            return self._outputs[key]
         if key not in self._rows:
             raise ValueError(
                 f"the study has no outputs of {system!r} with seed {seed} on {split}, {decoding}. Systems: "
@@ -97,7 +103,8 @@ class Results:
         rows, sentences = self._rows[key], self.sentences[self.sentences["split"] == split]
         columns = [sentences[name] for name in ("id", "source", "reference")] + [rows[name] for name in PREDICTED]
         written = tuple(Prediction(*values) for values in zip(*(c.tolist() for c in columns), strict=True))
-        return Outputs(system, split, written)
+        self._outputs[key] = Outputs(system, split, written)
+        return self._outputs[key]
 
     def statistics(
         self, metric: metrics.Metric, system: str, split: str = "test", decoding: str = "greedy"

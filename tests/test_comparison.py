@@ -109,6 +109,12 @@ def test_a_common_behaviour_has_the_interval_over_seeds():
     assert found.low < 100 * np.mean(shares) - 100 * np.std(shares, ddof=1) / 5**0.5
 
 
+def test_an_interval_of_a_share_ends_where_shares_end():
+    few, many = [0.001, 0.1, 0.002, 0.001, 0.001], [0.999, 0.9, 0.998, 0.999, 0.999]
+    low, high = (comparison.rate_intervals(flags(shares), lambda b: b.looped)["sft"] for shares in (few, many))
+    assert (low.method, low.low, high.high) == ("t", 0, 100)
+
+
 @pytest.mark.parametrize("shown", [0, 1, 4])
 def test_a_rare_behaviour_has_an_exact_interval(shown):
     found = comparison.rate_intervals(flags([shown / 500] * 5), lambda b: b.looped)["sft"]
