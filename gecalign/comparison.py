@@ -17,6 +17,7 @@ from gecalign import compare, metrics, seeds, store
 from gecalign.behaviour import Behaviour
 from gecalign.compare import LEVEL, Difference, Interval
 from gecalign.design import ALPHA
+from gecalign.report import p_text
 from gecalign.results import Results
 from gecalign.systems import COMPARED, CONTROL, LABELS, SYSTEMS, UNTRAINED
 
@@ -119,15 +120,6 @@ def difference_table(found: Mapping[str, Difference]) -> pd.DataFrame:
         for name, one in found.items()
     }
     return pd.DataFrame.from_dict(rows, orient="index")
-
-
-def p_text(p: float) -> str:
-    """Return a p-value as one writes it.
-
-    >>> p_text(0.0000123), p_text(0.034), p_text(0.5)
-    ('< 0.001', '0.034', '0.50')
-    """
-    return "< 0.001" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
 
 
 def by_metric(results: Results, systems: Sequence[str], baseline: str = CONTROL) -> dict[str, dict[str, Difference]]:

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
+from browsing import PATIENCE, chromium, outside
 from bs4 import BeautifulSoup, Tag
 
 pytestmark = pytest.mark.slow
 
 WINDOWS = {"wide": 1280, "narrow": 390}  # CSS pixels: a laptop, a telephone
-PATIENCE = 180_000  # ms: a page takes a tenth of a second, and far more on a machine that is busy
 IMAGE_ENDINGS = (".png", ".svg", ".jpg", ".jpeg", ".gif", ".webp")
-QUIET = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
-QUIET += ["--disable-component-update", "--disable-sync"]
 
 
 def html_pages(site: Path) -> list[Path]:
@@ -82,16 +78,8 @@ def test_no_page_refers_to_a_script_style_or_image_elsewhere(pages):
 
 @pytest.fixture(scope="module")
 def browser():
-    executable = shutil.which("chromium") or shutil.which("chromium-browser")
-    if not executable:
-        reason = "no Chromium on this machine: apt-get install chromium fonts-dejavu-core"
-        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=executable, args=QUIET, timeout=PATIENCE)
+    with chromium() as opened:
         yield opened
-        opened.close()
 
 
 @pytest.fixture(scope="module", params=["light", "dark"])
@@ -113,10 +101,6 @@ def visited(request, scheme, browser, smoke_book):
     seen = {path: look(page, path, complaints) for path in html_pages(smoke_book.page.parent)}
     context.close()
     return seen
-
-
-def outside(url: str) -> bool:
-    return urlsplit(url).scheme not in ("file", "data", "blob", "about")
 
 
 def look(page, path: Path, complaints: list[str]) -> dict[str, object]:

@@ -152,10 +152,3 @@ def test_the_file_of_scores_has_every_system_with_every_seed(found, tmp_path, mo
         "1": pytest.approx(values[1], abs=1e-4),
     }
     assert (written["dpo"]["n"], written["dpo"]["signature"]) == (12, metrics.bleu.corpus(["a"], ["a"]).signature)
-
-
-@pytest.mark.parametrize(
-    ("p", "text"), [(0.0004, "< 0.001"), (0.001, "0.001"), (0.0999, "0.100"), (0.5, "0.50"), (1, "1.00")]
-)
-def test_p_values_as_one_writes_them(p, text):
-    assert comparison.p_text(p) == text

@@ -1,15 +1,13 @@
 import json
-import os
 import re
-import shutil
 from dataclasses import asdict, fields
 from pathlib import Path
 
 import factories
 import matplotlib.pyplot as plt
 import pytest
+from browsing import PATIENCE, chromium, outside
 from bs4 import BeautifulSoup
-from test_browser import PATIENCE, QUIET, outside
 
 from gecalign import compare, design, metrics, plots, report, report_html
 from gecalign.compare import Interval
@@ -264,17 +262,10 @@ def test_nothing_from_the_data_becomes_markup_and_nothing_is_requested(hostile):
 @pytest.mark.browser
 @pytest.mark.slow
 def test_the_page_opens_quietly_in_both_schemes_and_fits_a_narrow_window(hostile, tmp_path):
-    executable = shutil.which("chromium") or shutil.which("chromium-browser")
-    if not executable:
-        reason = "no Chromium on this machine: apt-get install chromium fonts-dejavu-core"
-        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
-    from playwright.sync_api import sync_playwright
-
     path = tmp_path / "report.html"
     path.write_text(report_html.page(hostile), encoding="utf-8")
     complaints, backgrounds = [], {}
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=QUIET, timeout=PATIENCE)
+    with chromium() as browser:
         for scheme in ("light", "dark"):
             for width in (1280, 360):
                 page = browser.new_page(color_scheme=scheme, viewport={"width": width, "height": 800})
@@ -290,7 +281,6 @@ def test_the_page_opens_quietly_in_both_schemes_and_fits_a_narrow_window(hostile
                 colour = page.evaluate("getComputedStyle(document.querySelector('figure svg text')).fill")
                 assert colour == page.evaluate("getComputedStyle(document.body).color")  # figures follow the scheme
                 page.close()
-        browser.close()
     assert not complaints
     assert backgrounds["light"] == "rgb(255, 255, 255)" != backgrounds["dark"]
 
