@@ -299,6 +299,13 @@ def precision_and_recall(results: Results, systems: Sequence[str]) -> dict[str, 
     }
 
 
+def edit_differences(results: Results, system: str, baseline: str) -> dict[str, Difference]:
+    """Return the differences of two systems in edit precision and recall, in points, over seeds and sentences."""
+    first, second = (results.statistics(metrics.edit_f05, name) for name in (system, baseline))
+    scores = {"edit precision": _precision, "edit recall": _recall}
+    return {name: seeds.paired_differences({"": first}, second, score)[""] for name, score in scores.items()}
+
+
 def _precision(totals: npt.ArrayLike) -> Array:
     return precision_recall_f(totals).precision
 

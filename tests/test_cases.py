@@ -285,6 +285,14 @@ def test_precision_and_recall_are_the_means_of_the_seeds(typed):
     assert parts["edit recall"]["sft-continued"].estimate == 0
 
 
+def test_differences_of_edits_are_paired_by_seed(typed):
+    found, _ = typed
+    parts = cases.edit_differences(found, "dpo", "sft-continued")
+    recalls = [[found.outputs(name, seed).scores.edit_recall for seed in (0, 1)] for name in ("dpo", "sft-continued")]
+    assert parts["edit recall"].per_seed == pytest.approx(tuple(np.subtract(*recalls)))
+    assert set(parts) == {"edit precision", "edit recall"}
+
+
 # Showing
 
 
