@@ -127,6 +127,23 @@ def test_the_map_needs_an_annotator_who_can_leave_errors(message, settings):
     )
 
 
+def test_a_study_of_several_seeds_leaves_its_results_where_it_is_told(settings, small_study, tmp_path, monkeypatch):
+    from gecalign import multiseed, results
+
+    asked = {}
+
+    def made(profile, seeds, jobs):
+        asked.update(profile=profile, seeds=seeds, jobs=jobs)
+        return small_study.folder
+
+    monkeypatch.setattr(multiseed, "study", made)
+    said = call("study", "--seeds", 2, "--jobs", 1, "--output", tmp_path / "found", *settings)
+    assert (asked["seeds"], asked["jobs"]) == (2, 1)
+    assert asked["profile"].sft == small_study.profile.sft
+    assert said.startswith(f"results of 2 seeds: {tmp_path / 'found'}")
+    assert results.load(tmp_path / "found", small_study.profile).seeds == [0, 1]
+
+
 def test_a_sentence_is_corrected_and_marked(settings):
     plain = call("correct", "she go home 1.", "--plain", *settings)
     marked = call("correct", "she go home 1.", *settings)
@@ -208,7 +225,7 @@ def test_score_says_which_sentence_is_wrong(tmp_path, message):
         (["profiles", "tinny"], "unknown profile 'tinny'"),
         (
             ["run", "stf", "--profile", "smoke"],
-            "unknown product 'stf'. Products: data, samples, pairs, sft, sft-continued, sft-careful, dpo, grpo",
+            "unknown product 'stf'. Products: data, samples, pairs, sft, sft-continued, sft-fresh",
         ),
         (["run", "data", "--set", "sft.steps"], "--set takes part.field=value"),
         (["run", "data", "--set", "steps=3"], "--set takes part.field=value"),
