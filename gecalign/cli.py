@@ -301,8 +301,13 @@ def _evaluated(study: Study) -> list[SystemEvaluation]:
 
 def _prepare(study: Study) -> None:
     """Make what the chapters show."""
+    from gecalign import pitfalls
+
     study.reward_check()
     _evaluated(study)
+    for eos in (True, False):
+        pitfalls.briefly_trained(study, eos)
+    pitfalls.in_bf16(study)
 
 
 def _print_trials(rows: list[dict[str, Any]]) -> None:
