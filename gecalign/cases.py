@@ -2,7 +2,7 @@
 
 Whoever picks the sentences on which a run did worst picks its bad luck along with its weaknesses, and any other run
 looks like a repair: regression to the mean. The way out is to choose with one seed and to measure with another, of
-*both* systems. Here a choice is a weight for each seed and sentence, so that the seeds take turns in choosing, and the
+both systems. Here a choice is a weight for each seed and sentence, so that the seeds take turns in choosing, and the
 mean over the chosen sentences is a score like any other: `gecalign.seeds` gives it its interval.
 """
 

@@ -45,7 +45,7 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class Example:
+class Contrast:
     """A sentence on which a system and the baseline differ, and what it adds to their difference."""
 
     number: int  # counted from 1
@@ -78,7 +78,7 @@ class Report:
     rates: dict[str, Rates]
     disagreements: dict[str, str]  # where metrics differ about the sign of a difference, in words
     luck: float | None  # by how much the best of three or more would flatter itself, were all equally good
-    examples: dict[str, tuple[Example, ...]]
+    examples: dict[str, tuple[Contrast, ...]]
     systems: tuple[str, ...]
     signatures: dict[str, str]
     margin: float
@@ -525,11 +525,11 @@ def _disagreements(differences: Mapping[str, Mapping[str, Difference]], base: st
 def _examples(
     system: Sequence[str], baseline: Sequence[str], references: Sequence[tuple[str, ...]], sources: Sequence[str],
     rows: Array, base_rows: Array, metric: Metric,
-) -> tuple[Example, ...]:  # fmt: skip
+) -> tuple[Contrast, ...]:  # fmt: skip
     pull = (compare.influences(rows, metric.score) - compare.influences(base_rows, metric.score)) / len(rows)
     differ = [int(i) for i in np.argsort(-pull, kind="stable") if system[i] != baseline[i]]
     most = [i for i in differ[:EXAMPLES] if pull[i] > 0] + [i for i in differ[-EXAMPLES:] if pull[i] < 0]
-    return tuple(Example(i + 1, float(pull[i]), sources[i], references[i], baseline[i], system[i]) for i in most)
+    return tuple(Contrast(i + 1, float(pull[i]), sources[i], references[i], baseline[i], system[i]) for i in most)
 
 
 def _listed(words: Sequence[str]) -> str:

@@ -16,7 +16,7 @@ import pandas as pd
 
 from gecalign import markup, plots, report
 from gecalign.compare import Interval
-from gecalign.report import COPY, Example, Report
+from gecalign.report import COPY, Contrast, Report
 
 MARKS = {"better": "▲", "worse": "▼", "equivalent": "≈", "unclear": "?"}
 NAME_WIDTH = 18  # characters of a name that a figure has room for
@@ -206,14 +206,14 @@ def _short(name: str) -> str:
     return short.replace("$", r"\$")  # no formula
 
 
-def _examples(made: Report, name: str, shown: Sequence[Example], is_open: bool) -> str:
+def _examples(made: Report, name: str, shown: Sequence[Contrast], is_open: bool) -> str:
     if not shown:
         return _p(f"{name} and {made.baseline}: no sentence that adds to the difference.")
     items = "".join(_example(made, name, one) for one in shown)
     return f"<details{' open' if is_open else ''}><summary>{escape(name)}</summary>{items}</details>"
 
 
-def _example(made: Report, name: str, one: Example) -> str:
+def _example(made: Report, name: str, one: Contrast) -> str:
     rows = [("source", escape(one.source)), *(("reference", escape(text)) for text in one.references)]
     if made.baseline != COPY:
         rows.append((made.baseline, markup.to_html(one.source, one.baseline)))
