@@ -31,16 +31,19 @@ BEHAVIOURS = {
 }  # fmt: skip
 
 
-def described() -> pd.DataFrame:
-    """Return what each system is, a row a system."""
-    return pd.DataFrame({LABELS[name]: {"what it is": SYSTEMS[name].about} for name in COMPARED}).T
+def described() -> str:
+    """Return what each system is, as a table in Markdown: a row a system."""
+    rows = [f"| {LABELS[name]} | {SYSTEMS[name].about} |" for name in COMPARED]
+    return "\n".join(["| system | what it is |", "|---|---|", *rows])
 
 
 def budgets(results: Results) -> pd.DataFrame:
-    """Return what each trained system cost beyond SFT, means over seeds; see `results.budget`."""
+    """Return what each trained system cost beyond SFT, means over seeds; tokens in thousands. See `results.budget`."""
     trained = [name for name in COMPARED if name not in UNTRAINED]
     means = results.budget.groupby("system", sort=False).mean(numeric_only=True).drop(columns="seed").loc[trained]
-    shown = means.map(lambda value: f"{value:,.0f}")
+    means[["sampled tokens", "trained tokens"]] /= 1000
+    short = {"sampled tokens": "sampled", "trained tokens": "trained"}
+    shown = means.rename(columns=short).map(lambda value: f"{value:,.0f}")
     return shown.rename(index=LABELS).rename_axis(index=None)
 
 

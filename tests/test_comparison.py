@@ -39,8 +39,18 @@ def test_scores_are_means_over_seeds_of_corpus_scores(found):
 
 def test_mistakes_are_not_in_the_tables(found):
     assert not set(MISTAKES) & set(COMPARED)
-    for table in (comparison.scores(found), comparison.budgets(found), comparison.described()):
+    for table in (comparison.scores(found), comparison.budgets(found)):
         assert not {LABELS[name] for name in MISTAKES} & set(table.index)
+    assert [line.split(" | ")[0][2:] for line in comparison.described().splitlines()[2:]] == [
+        LABELS[n] for n in COMPARED
+    ]
+
+
+def test_budgets_are_means_over_seeds_in_thousands_of_tokens(found):
+    rows = found.budget[found.budget["system"] == "grpo"]
+    shown = comparison.budgets(found).loc["GRPO"]
+    assert shown["sampled"] == f"{rows['sampled tokens'].mean() / 1000:,.0f}"
+    assert shown["updates"] == "8"
 
 
 def test_differences_are_paired_by_seed(found):
