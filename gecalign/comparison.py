@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from gecalign import compare, metrics, seeds, store
+from gecalign import compare, metrics, seeds, store, tables
 from gecalign.behaviour import Behaviour
 from gecalign.compare import LEVEL, Difference, Interval
 from gecalign.design import ALPHA
@@ -33,8 +33,7 @@ BEHAVIOURS = {
 
 def described() -> str:
     """Return what each system is, as a table in Markdown: a row a system."""
-    rows = [f"| {LABELS[name]} | {SYSTEMS[name].about} |" for name in COMPARED]
-    return "\n".join(["| system | what it is |", "|---|---|", *rows])
+    return tables.in_markdown(["system", "what it is"], [[LABELS[name], SYSTEMS[name].about] for name in COMPARED])
 
 
 def budgets(results: Results) -> pd.DataFrame:
@@ -62,7 +61,10 @@ def intervals(
 
 
 def scores(results: Results, systems: Sequence[str] = COMPARED) -> pd.DataFrame:
-    """Return every yardstick of every system on the test set: means over seeds; BLEU with its interval and spread."""
+    """Return every yardstick of every system on the test set, means over seeds.
+
+    BLEU has half of its 95 % interval behind it, and the standard deviation over seeds beside it.
+    """
     per_seed = {
         (metric.name, name): metric.score(results.statistics(metric, name).sum(axis=1))
         for metric in metrics.METRICS
@@ -72,9 +74,8 @@ def scores(results: Results, systems: Sequence[str] = COMPARED) -> pd.DataFrame:
     for name, bleu in intervals(results, metrics.bleu, systems).items():
         values = per_seed["BLEU", name]
         row = {
-            "BLEU": f"{bleu.estimate:.1f}",
-            "95 % interval": f"{bleu.low:.1f} to {bleu.high:.1f}",
-            "sd of seeds": f"{values.std(ddof=1):.2f}" if np.ptp(values) else "",
+            "BLEU": f"{bleu.estimate:.1f} ± {bleu.high - bleu.estimate:.1f}",
+            "sd": f"{values.std(ddof=1):.1f}" if np.ptp(values) else "",
         }
         row |= {m.name: f"{per_seed[m.name, name].mean():.1f}" for m in metrics.METRICS if m is not metrics.bleu}
         rows[LABELS[name]] = row
@@ -111,12 +112,14 @@ def labelled(found: Mapping[str, Difference]) -> dict[str, Difference]:
 
 
 def difference_table(found: Mapping[str, Difference]) -> pd.DataFrame:
-    """Return differences as a table: estimate, 95 % interval, range over seeds, p corrected by Holm over the rows."""
+    """Return differences as a table: estimate and half of the 95 % interval, range over seeds, p (Holm, over the rows).
+
+    For intervals by Student's t, which lie evenly around the estimate.
+    """
     corrected = compare.holm({name: one.p_value for name, one in found.items()})
     rows = {
         LABELS.get(name, name): {
-            "difference": f"{one.estimate:+.2f}",
-            "95 % interval": f"{one.interval.low:+.2f} to {one.interval.high:+.2f}",
+            "difference": f"{one.estimate:+.2f} ± {one.interval.high - one.estimate:.2f}",
             "seeds": f"{min(one.per_seed):+.1f} to {max(one.per_seed):+.1f}",
             "p (Holm)": p_text(corrected[name]),
         }

@@ -103,6 +103,12 @@ def errors_corrected(evaluation: SystemEvaluation, examples: Sequence[Example]) 
     return float(recall(sum(counts.sum(axis=0) for counts in by_type.values())))
 
 
+def in_markdown(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table of words in Markdown, which sets them from the left; no cell may contain a bar."""
+    lines = [headings, ["---"] * len(headings), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
 def _table(rows: Mapping[str, Mapping[str, str]]) -> pd.DataFrame:
     return pd.DataFrame(list(rows.values()), index=list(rows))
 

@@ -32,9 +32,10 @@ def test_scores_are_means_over_seeds_of_corpus_scores(found):
     assert table.index.tolist() == [LABELS[name] for name in COMPARED]
     for name in ("sft", "grpo"):
         values = corpus_bleu(found, name)
-        assert table.loc[LABELS[name], "BLEU"] == f"{values.mean():.1f}"
-        assert table.loc[LABELS[name], "sd of seeds"] == f"{values.std(ddof=1):.2f}"
-    assert table.loc["copy the input", "sd of seeds"] == ""  # has no seed
+        bleu = comparison.intervals(found, systems=[name])[name]
+        assert table.loc[LABELS[name], "BLEU"] == f"{values.mean():.1f} ± {(bleu.high - bleu.low) / 2:.1f}"
+        assert table.loc[LABELS[name], "sd"] == f"{values.std(ddof=1):.1f}"
+    assert table.loc["copy the input", "sd"] == ""  # has no seed
 
 
 def test_mistakes_are_not_in_the_tables(found):
@@ -72,7 +73,7 @@ def test_what_is_found_is_corrected_for_the_number_of_comparisons():
     assert comparison.significant(rows | {"sft": difference(0.9)}) == {"raft"}
     table = comparison.difference_table(rows)
     assert table["p (Holm)"].tolist() == ["0.040", "0.040", "0.003"]
-    assert table.loc["DPO", "95 % interval"] == "+0.00 to +2.00"
+    assert table.loc["DPO", "difference"] == "+1.00 ± 1.00"
 
 
 def test_stars_are_corrected_over_the_whole_table():

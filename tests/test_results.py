@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gecalign import config, metrics, results
+from gecalign import config, data, metrics, results
 from gecalign.systems import SYSTEMS, UNTRAINED
 
 COMMITTED = Path(__file__).resolve().parents[1] / "results"
@@ -126,14 +126,11 @@ def test_recorded_rates_and_tokens_follow_from_the_predictions(name):
 
 @pytest.mark.parametrize("name", STUDIES)
 def test_the_committed_sentences_are_those_of_the_corpus(name):
-    from gecalign.tinygec.corpus import generate
-
     found = results.load(COMMITTED / name, config.profile(name))
-    data = config.profile(name).data
-    if data.source == "tinygec":
-        made = generate("test", data.test_rows, data.seed)
-        sources, references = found.texts()
-        assert [(e.source, e.reference) for e in made] == list(zip(sources, references, strict=True))
+    made = data.build(config.profile(name).data)
+    for split in ("dev", "test"):
+        sources, references = found.texts(split)
+        assert [(e.source, e.reference) for e in getattr(made, split)] == list(zip(sources, references, strict=True))
 
 
 @pytest.mark.parametrize("name", STUDIES)

@@ -81,7 +81,7 @@ def test_readings_of_the_test_set_are_counted_and_printed(profile, tmp_path, cap
 @pytest.mark.parametrize(
     ("ask", "words"),
     [
-        (lambda s: s.evaluation("stf"), "unknown system 'stf'. Systems: copy, base, sft"),
+        (lambda s: s.evaluation("stf"), "unknown system 'stf'. Systems: copy, base, best-of-n, sft"),
         (lambda s: s.model("stf"), "unknown system 'stf'"),
         (lambda s: s.log("stf"), "unknown system 'stf'"),
         (lambda s: s.log("base"), "'base' is not trained"),
