@@ -63,6 +63,11 @@ def resolves(path: Path, link: Tag, anchors: dict[Path, set[str | None]]) -> boo
     return not parts.fragment or target not in anchors or unquote(parts.fragment) in anchors[target]
 
 
+def test_no_table_is_left_as_text(pages):
+    paragraphs = [(path.name, p.get_text().strip()) for path, page in pages.items() for p in page.select("main p")]
+    assert not [(name, text[:80]) for name, text in paragraphs if text.startswith("|")]
+
+
 def test_no_page_refers_to_a_script_style_or_image_elsewhere(pages):
     references = [
         f"{path.name}: {tag.get('src') or tag.get('href')}"
