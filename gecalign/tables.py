@@ -104,9 +104,9 @@ def errors_corrected(evaluation: SystemEvaluation, examples: Sequence[Example]) 
 
 
 def in_markdown(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a table of words in Markdown, which sets them from the left; no cell may contain a bar."""
+    """Return a table of words in Markdown, which sets them from the left; bars in cells are escaped."""
     lines = [headings, ["---"] * len(headings), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return "\n".join("| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |" for line in lines)
 
 
 def _table(rows: Mapping[str, Mapping[str, str]]) -> pd.DataFrame:

@@ -60,3 +60,8 @@ def test_recall_by_type_of_copying_is_zero_and_of_the_reference_complete(system,
     assert set(table.index) == {"VERB:SVA", "DET"}
     assert (table["errors"] == 1).all()
     assert (table["recall"] == expected).all()
+
+
+def test_a_table_of_words_escapes_the_bars_in_its_cells():
+    made = tables.in_markdown(["name", "signature"], [["BLEU", "nrefs:1|case:mixed"]])
+    assert made.splitlines() == ["| name | signature |", "| --- | --- |", r"| BLEU | nrefs:1\|case:mixed |"]
