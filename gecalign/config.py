@@ -79,7 +79,7 @@ class SFT:
     max_length: int = 160  # prompt plus completion; longer rows are dropped before training, and counted
     evaluations: int = 8  # dev loss and dev BLEU are measured, and a checkpoint considered, this many times
     completion_only_loss: bool = True  # False trains on the prompt's tokens too
-    micro_batch_size: int | None = None  # rows in memory at once; None: the whole batch
+    micro_batch_size: int | None = None  # rows in memory at once; None: as many as fit (`gecalign.memory`)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +124,7 @@ class DPO:
     weight_decay: float = 0.0
     max_grad_norm: float = 1.0
     evaluations: int = 4
-    micro_batch_size: int | None = None  # pairs in memory at once; None: the whole batch
+    micro_batch_size: int | None = None  # pairs in memory at once; None: as many as fit
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +149,7 @@ class GRPO:
     beta: float = 0.0  # weight of the KL divergence from the reference model in the loss
     epsilon: float = 0.2  # the ratio of new to old probability is clipped to 1 - epsilon .. 1 + epsilon
     evaluations: int = 4  # checkpoints, evenly spaced
-    micro_batch_size: int | None = None  # completions in memory at once; None: the whole batch
+    micro_batch_size: int | None = None  # completions in memory at once; None: as many as fit
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +160,34 @@ class RewardCheck:
     samples: int = 16  # for each prompt
     temperature: float = 0.9
     top_p: float = 0.9
+
+
+@dataclass(frozen=True, slots=True)
+class LoRA:
+    """Low-rank adapters in place of all weights, merged into them when a training ends (Hu et al. 2021).
+
+    https://arxiv.org/abs/2106.09685
+    """
+
+    rank: int = 0  # 0: no adapters, all weights are trained
+    alpha: int = 32  # the adapters' product is scaled by alpha / rank
+    dropout: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """What carries a run out. It decides speed, memory and where one can watch, not what is computed.
+
+    So it is in no digest: a product made by one engine is loaded under another. (Random draws differ between engines.)
+    """
+
+    sampler: str = "transformers"  # who writes the samples of pairs and GRPO; or "vllm-colocate", "vllm-server"
+    vllm_url: str = "http://localhost:8000"  # of the server, where the sampler is "vllm-server"
+    vllm_memory: float = 0.3  # the share of a GPU that "vllm-colocate" takes; the rest is for training
+    precision: str = "auto"  # of the arithmetic, weights are 32-bit: "bf16", "fp16", "fp32"; auto: by the device
+    gradient_checkpointing: bool = False  # activations computed twice instead of kept: less memory, a third slower
+    memory_gb: float | None = None  # to plan micro-batches for; None: what is free when a training starts
+    report_to: str = "none"  # or "tensorboard", "wandb", "trackio", or several with commas between them
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +206,9 @@ class Profile:
     dpo: DPO = field(default_factory=DPO)
     reward_check: RewardCheck = field(default_factory=RewardCheck)
     grpo: GRPO = field(default_factory=GRPO)
+    lora: LoRA = field(default_factory=LoRA)
+    engine: Engine = field(default_factory=Engine)
+    mismatched_prompt: Prompt | None = None  # trained systems are scored with this one, too, as published
 
     def variant(self, name: str | None = None, **changes: object) -> Profile:
         """Return a copy with values changed, addressed as `part__field` (`sft__steps=100`).
@@ -237,15 +268,63 @@ TINY = Profile(
 SMOLLM_135M = Profile(
     name="smollm-135m",
     about="the study itself: SmolLM-135M on CoEdIT's GEC rows; one GPU with 16 GB",
-    data=Data("grammarly/coedit", COEDIT_REVISION, task="gec", test_rows=2000, dev_rows=500, preference_rows=4000),
+    data=Data(
+        "grammarly/coedit",
+        COEDIT_REVISION,
+        task="gec",  # 19,823 of its 69,071 rows; the others ask for paraphrases, simpler or more formal text
+        # What is left, about 13,000 rows, is SFT's. As on `tiny`, preferences ask about prompts that it has not seen.
+        preference_rows=4000,
+        dev_rows=500,  # a checkpoint's BLEU is known to 0.9 here: enough to choose among a dozen, quick to decode
+        test_rows=2000,  # shows differences of about 0.5 BLEU; the 485 validation rows, a second test set, only 1
+    ),
     model=Model("HuggingFaceTB/SmolLM-135M", "1d461723eec654e65efdc40cf49301c89c0c92f4"),
-    decoding=Decoding(max_new_tokens=256, batch_tokens=65_536),
-    sft=SFT(steps=1500, batch_size=32, learning_rate=1e-4, warmup_steps=50, max_length=512),
-    continued=Continued(learning_rate=2e-5),
-    # learning rates: as far below SFT's as on `tiny`, and lower for DPO, whose usual range is 5e-7 to 5e-6
-    dpo=DPO(learning_rate=5e-6, micro_batch_size=8),
-    grpo=GRPO(steps=500, batch_size=64, learning_rate=1e-5, warmup_steps=20, micro_batch_size=16),
+    decoding=Decoding(
+        max_new_tokens=256,  # 4 % of the references are longer than 128 tokens, next to none than 256
+        batch_tokens=65_536,  # 46 kB of keys and values a token in 32 bits: 3 GB
+    ),
+    sft=SFT(
+        steps=1500,  # 3.6 passes over the demonstrations
+        batch_size=32,
+        learning_rate=1e-4,  # a twentieth of the tiny model's; full fine-tuning at this size usually takes 1e-5 to 3e-4
+        warmup_steps=50,  # a thirtieth of the updates, as on `tiny`
+        max_length=512,  # prompt and completion of all but a handful of rows
+    ),
+    continued=Continued(learning_rate=2e-5),  # as far below SFT's as on `tiny`, rounded down
+    dpo=DPO(
+        learning_rate=5e-6,  # usual: 5e-7 to 5e-6, the upper end for small models
+        warmup_steps=8,  # a tenth of 78 updates
+    ),
+    grpo=GRPO(
+        steps=500,  # 4,000 prompts with groups of 8, each once; 32,000 samples
+        learning_rate=1e-5,  # a tenth of SFT's; usual are 1e-6 for billions of parameters, more for fewer
+        warmup_steps=20,
+    ),
 )
+
+SMOLLM_360M = dataclasses.replace(
+    SMOLLM_135M.variant(
+        "smollm-360m",
+        model__name="HuggingFaceTB/SmolLM-360M", model__revision="59f7ef243ee09a72cbc14cb054393a3e3b771d41",
+        decoding__batch_tokens=32_768,  # 82 kB of keys and values a token in 32 bits
+        # All rates a little over half of the smaller model's: what a model can take falls with its width (960 to 576).
+        sft__learning_rate=6e-5, continued__learning_rate=1.2e-5, dpo__learning_rate=3e-6, grpo__learning_rate=6e-6,
+    ),
+    about="do the findings hold in a model 2.7 times as large? One GPU with 24 GB",
+)  # fmt: skip
+
+LLAMA_1B = dataclasses.replace(
+    SMOLLM_135M.variant(
+        "llama-3.2-1b",
+        # Gated: whoever has accepted its licence can load it after `hf auth login`.
+        model__name="meta-llama/Llama-3.2-1B", model__revision="4e20de362430cd3b72f300e6b0f18e50e7166e08",
+        decoding__batch_tokens=32_768,  # 66 kB of keys and values a token in 32 bits
+        # Adapters: gradients and Adam's moments of 1.2 billion weights would take 15 GB, those of 11 million take 0.1.
+        lora__rank=16, lora__alpha=32,
+        # Adapters want about ten times the rate of full fine-tuning, which would be 1e-5 for SFT at this size.
+        sft__learning_rate=1e-4, continued__learning_rate=2e-5, dpo__learning_rate=5e-6, grpo__learning_rate=1e-5,
+    ),
+    about="... and in one nine times as large, by low-rank adapters? One GPU with 24 GB, or several",
+)  # fmt: skip
 
 AS_PUBLISHED = dataclasses.replace(
     SMOLLM_135M.variant(
@@ -255,15 +334,17 @@ AS_PUBLISHED = dataclasses.replace(
         decoding__max_new_tokens=128,  # 4 % of the references are longer
         sft__steps=4000,  # its best checkpoint was at 3200
         sft__completion_only_loss=False,  # a `text` column switched it off
-        pairs__split="train", pairs__prompts=1000, pairs__samples=2, pairs__temperature=0.7,
-        pairs__second_temperature=1.2, pairs__held_out=0,
-        grpo__split="train", grpo__steps=1000, grpo__group_size=4, grpo__batch_size=4, grpo__micro_batch_size=None,
-        grpo__temperature=0.9, grpo__top_p=0.9,
+        pairs__split="train", pairs__prompts=1000, pairs__samples=2,
+        pairs__temperature=0.7, pairs__second_temperature=1.2,  # which confounds preference with temperature
+        pairs__held_out=0,
+        grpo__split="train", grpo__steps=1000, grpo__temperature=0.9, grpo__top_p=0.9,
+        grpo__group_size=4, grpo__batch_size=4,  # one prompt an update; with c = 8 and 16 likewise (`gecalign sweep`)
     ),
     about="the published study with its own settings; what it does not report is as in smollm-135m",
+    mismatched_prompt=Prompt("Fix grammar: {source}"),  # the final table of the study was made with another prompt
 )  # fmt: skip
 
-PROFILES = {profile.name: profile for profile in (SMOKE, TINY, SMOLLM_135M, AS_PUBLISHED)}
+PROFILES = {p.name: p for p in (SMOKE, TINY, SMOLLM_135M, SMOLLM_360M, LLAMA_1B, AS_PUBLISHED)}
 
 
 def profile(name: str) -> Profile:

@@ -110,7 +110,9 @@ def _corrected(study: Study, evaluations: Mapping[str, SystemEvaluation]) -> dic
 def settings_digest(profile: config.Profile) -> str:
     """Return a digest of every value that decides what a trained system is, named in `SETTINGS` or not."""
     values = asdict(profile)
-    return digest_of({part: values[part] for part in values if part not in ("name", "about", "reward_check")})
+    left_out = {"name", "about", "reward_check", "engine", "mismatched_prompt"}
+    left_out |= {"lora"} if profile.lora.rank == 0 else set()
+    return digest_of({part: values[part] for part in values if part not in left_out})
 
 
 def settings(profile: config.Profile) -> dict[str, str]:
