@@ -13,7 +13,10 @@ import torch
 from tqdm import tqdm
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-from gecalign.config import Decoding
+from gecalign import models, processes
+from gecalign.config import Decoding, Engine
+
+SEEDS_APART = 1_000_003  # between two processes, so that none draws what another draws under a seed nearby
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +36,17 @@ def decode(
     *,
     seed: int = 0,
     progress: str | None = None,
+    engine: Engine | None = None,
 ) -> list[list[Completion]]:
     """Return `config.samples` completions for each prompt, in the order of `prompts`.
 
-    Sampling is seeded and leaves the random state of the caller as it was. Which samples come out
-    depends on the composition of the batches, and so on `batch_tokens`.
+    Several processes share the batches, and each gets all results. Greedy results are the same then, to the bit, as
+    those of one process. Sampling is seeded and leaves the random state of the caller as it was; which samples come
+    out depends on the composition of the batches, and so on `batch_tokens`, and on the number of processes.
 
     Args:
         progress: the label of a progress bar on stderr; None shows none.
+        engine: tells the precision of the arithmetic; None: what suits the device.
 
     Raises:
         ValueError: a prompt and its completion would not fit into the model's context, or several samples
@@ -52,22 +58,24 @@ def decode(
         )
     prompt_ids = tokenizer(list(prompts))["input_ids"] if prompts else []
     _check_fit(prompt_ids, model.config.max_position_embeddings, config)
-    results: list[list[Completion]] = [[] for _ in prompts]
+    mine = list(_batches([len(ids) for ids in prompt_ids], config))[processes.index() :: processes.count()]
+    written: list[tuple[int, list[Completion]]] = []
     training = model.training
     model.eval()
-    with torch.random.fork_rng(), torch.inference_mode(), tqdm(
-        total=len(prompts), desc=progress, unit="prompt", disable=progress is None, leave=False
+    devices = [model.device] if model.device.type == "cuda" else []
+    with torch.random.fork_rng(devices), torch.inference_mode(), models.autocast(engine), tqdm(
+        total=sum(map(len, mine)), desc=progress, unit="prompt", leave=False,
+        disable=progress is None or not processes.is_main(),
     ) as bar:  # fmt: skip
-        torch.manual_seed(seed)
+        torch.manual_seed(seed + SEEDS_APART * processes.index())
         try:
-            for batch in _batches([len(ids) for ids in prompt_ids], config):
+            for batch in mine:
                 outputs = _generate(model, tokenizer, [prompt_ids[i] for i in batch], config)
-                for index, completions in zip(batch, outputs, strict=True):
-                    results[index] = completions
+                written += zip(batch, outputs, strict=True)
                 bar.update(len(batch))
         finally:
             model.train(training)
-    return results
+    return [completions for _, completions in sorted(processes.gather(written), key=lambda pair: pair[0])]
 
 
 def generation_config(tokenizer: PreTrainedTokenizerBase, config: Decoding) -> GenerationConfig:
@@ -107,10 +115,11 @@ def _generate(
     ids = model.generate(**inputs, generation_config=generation_config(tokenizer, config))  # (B * samples, T)
     rows = ids[:, inputs["input_ids"].shape[1] :].tolist()
     for start in range(0, len(rows), config.samples):
-        yield [_completion(tokenizer, row) for row in rows[start : start + config.samples]]
+        yield [completion(tokenizer, row) for row in rows[start : start + config.samples]]
 
 
-def _completion(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> Completion:
+def completion(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> Completion:
+    """Return what the new tokens of a completion say, up to the first EOS."""
     truncated = tokenizer.eos_token_id not in ids
     kept = ids if truncated else ids[: ids.index(tokenizer.eos_token_id)]
     return Completion(tokenizer.decode(kept, skip_special_tokens=True), len(kept) + (not truncated), truncated)

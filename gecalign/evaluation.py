@@ -7,14 +7,13 @@ never survives a change of the metrics.
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from gecalign import config, metrics, predictions, prompts, store
+from gecalign import config, metrics, predictions, processes, prompts, store
 from gecalign.behaviour import Behaviour, behaviour
 from gecalign.examples import Example
 from gecalign.predictions import Prediction
@@ -91,12 +90,14 @@ def load(system: str, split: str, stage: Stage) -> SystemEvaluation:
 
 def count_test_reading(root: Path, system: str, seed: int) -> None:
     """Note in the profile's folder of runs that its test set was decoded, and print for which time."""
+    if not processes.is_main():
+        return
     path = root / "test-readings.txt"
     root.mkdir(parents=True, exist_ok=True)
     with path.open("a", encoding="utf-8") as file:
         file.write(f"{system} seed {seed}\n")
     count = len(path.read_text(encoding="utf-8").splitlines())
-    print(f"test set of {root.name}: reading {count} ({system}, seed {seed})", file=sys.stderr)
+    processes.say(f"test set of {root.name}: reading {count} ({system}, seed {seed})")
 
 
 def _score(written: Sequence[Prediction]) -> metrics.Evaluation:

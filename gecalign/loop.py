@@ -8,8 +8,8 @@ was interrupted, to the same weights.
 from __future__ import annotations
 
 import json
+import os
 import shutil
-import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import Any
 
 import pandas as pd
 import torch
+from accelerate.utils import is_peft_model
 from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
@@ -26,8 +27,9 @@ from transformers import (
     TrainerCallback,
     TrainerState,
 )
+from transformers.trainer_pt_utils import LengthGroupedSampler
 
-from gecalign import config, metrics, models, prompts
+from gecalign import config, memory, metrics, models, processes, prompts
 from gecalign.decode import decode
 from gecalign.examples import Example
 from gecalign.lm_head import use_plain_head
@@ -99,13 +101,14 @@ def dev_bleu(
     tokenizer: PreTrainedTokenizerBase,
     prompt: config.Prompt,
     decoding: config.Decoding,
+    engine: config.Engine,
 ) -> Callable[[PreTrainedModel], float]:
     """Return a function that decodes `dev` with a model and gives its corpus BLEU (0-100)."""
     asked = [prompts.render(prompt, example.source) for example in dev]
     targets = [example.reference for example in dev]
 
     def bleu(model: PreTrainedModel) -> float:
-        outputs = decode(model, tokenizer, asked, decoding)
+        outputs = decode(model, tokenizer, asked, decoding, engine=engine)
         return metrics.bleu.corpus([prompts.hypothesis(output[0].text) for output in outputs], targets).value
 
     return bleu
@@ -127,6 +130,8 @@ def measured(trainer_class: type, evaluate_loss: bool = True) -> type:
         def _get_train_sampler(self, *args: Any) -> Any:
             sampler = super()._get_train_sampler(*args)
             sampler.generator = self.order
+            if isinstance(sampler, LengthGroupedSampler):  # it knows of one process's share of a batch only
+                sampler.batch_size *= processes.count()
             return sampler
 
         def evaluate(self, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any) -> dict[str, float]:
@@ -142,7 +147,7 @@ def measured(trainer_class: type, evaluate_loss: bool = True) -> type:
 
 def finish(trainer: Any, evaluate_at: Sequence[int], temperature: float = 1.0) -> Any:
     """Give a trainer its row order, its callbacks and our progress bar; return it, ready to train."""
-    use_plain_head(trainer.model, temperature)
+    use_plain_head(_without_adapters(trainer.model), temperature)
     trainer.order = torch.Generator()
     for callback in (EvaluateAt(evaluate_at), SeedOrder(trainer.order), Progress()):
         trainer.add_callback(callback)
@@ -153,28 +158,24 @@ def finish(trainer: Any, evaluate_at: Sequence[int], temperature: float = 1.0) -
 Settings = config.SFT | config.DPO | config.GRPO
 
 
-def shared_arguments(settings: Settings, steps: int, seed: int, folder: Path) -> dict[str, Any]:
-    """Return the trainer's arguments that all methods share.
-
-    Raises:
-        ValueError: the batch is no multiple of the micro-batch.
-    """
-    micro_batch = settings.micro_batch_size or settings.batch_size
-    if settings.batch_size % micro_batch:
-        raise ValueError(f"batch_size ({settings.batch_size}) must be a multiple of micro_batch_size ({micro_batch}).")
+def shared_arguments(
+    settings: Settings, steps: int, seed: int, folder: Path, engine: config.Engine, micro_batch: int
+) -> dict[str, Any]:
+    """Return the trainer's arguments that all methods share; see `share` for what a process has in memory at once."""
+    precision = models.precision(engine)
     return {
         "output_dir": str(folder / "checkpoints"),
         "seed": seed,
         "max_steps": steps,
         "per_device_train_batch_size": micro_batch,
-        "gradient_accumulation_steps": settings.batch_size // micro_batch,
+        "gradient_accumulation_steps": share(settings) // micro_batch,
         "per_device_eval_batch_size": micro_batch,
         "learning_rate": settings.learning_rate,
         "warmup_steps": settings.warmup_steps,
         "lr_scheduler_type": "cosine",
         "weight_decay": settings.weight_decay,
         "max_grad_norm": settings.max_grad_norm,
-        "activation_checkpointing": False,
+        "activation_checkpointing": engine.gradient_checkpointing,
         # `EvaluateAt` adds steps to these two
         "eval_strategy": "steps",
         "eval_steps": steps,
@@ -186,9 +187,70 @@ def shared_arguments(settings: Settings, steps: int, seed: int, folder: Path) ->
         "logging_steps": max(1, steps // LOG_ROWS),
         "disable_tqdm": True,  # `Progress` shows one
         "dataloader_pin_memory": models.device().type == "cuda",
-        "report_to": "none",
-        **models.precision(),
+        "report_to": engine.report_to.split(","),
+        "project": "gecalign",
+        "run_name": "/".join([*folder.parts[-3:-1], folder.name.removesuffix(".partial")]),
+        "use_cpu": models.device().type == "cpu",
+        "ddp_timeout": int(processes.PATIENCE.total_seconds()),
+        "bf16": precision == "bf16",
+        "fp16": precision == "fp16",
     }
+
+
+def micro_batch(
+    settings: Settings,
+    model: PreTrainedModel,
+    length: int,
+    engine: config.Engine,
+    lora: config.LoRA,
+    texts: int = 1,
+) -> int:
+    """Return how many rows a process has in memory at once: what the settings say, or as many as fit.
+
+    What is learnt does not depend on it: gradients are added up over the micro-batches of a batch.
+
+    Args:
+        length: tokens of the longest text, prompt and completion together.
+        texts: texts in a row.
+
+    Raises:
+        ValueError: the micro-batch of the settings does not divide the batch, or not even one row fits.
+    """
+    batch = share(settings)
+    if settings.micro_batch_size is not None:
+        if batch % settings.micro_batch_size:
+            raise ValueError(
+                f"batch_size ({batch}) must be a multiple of micro_batch_size ({settings.micro_batch_size})."
+            )
+        return settings.micro_batch_size
+    on_cpu = model.device.type == "cpu"
+    how = memory.Training(
+        models.precision(engine), not on_cpu, engine.gradient_checkpointing, lora.rank, processes.count()
+    )
+    free = memory.free(engine) // (processes.count() if on_cpu else 1)
+    fitting = memory.micro_batch(batch, length, memory.shape_of(model.config), free, how, texts=texts)
+    return min(processes.gather([fitting]))
+
+
+def arguments(kind: type, **values: Any) -> Any:
+    """Return a trainer's arguments; a process uses one GPU, however many there are (`torchrun` starts more)."""
+    made = kind(**values)
+    made._n_gpu = min(made.n_gpu, 1)
+    return made
+
+
+def share(settings: Settings) -> int:
+    """Return how much of a batch falls to one process.
+
+    Raises:
+        ValueError: the batch cannot be divided among the processes.
+    """
+    if settings.batch_size % processes.count():
+        raise ValueError(
+            f"batch_size is {settings.batch_size}, which {processes.count()} processes cannot share evenly. Start "
+            "another number of them, or change it (which changes what is learnt)."
+        )
+    return settings.batch_size // processes.count()
 
 
 def seconds_per_update(trainer: Trainer) -> float:
@@ -198,7 +260,9 @@ def seconds_per_update(trainer: Trainer) -> float:
     times = []
     for _ in range(3):  # the first ones warm up
         start = time.perf_counter()
-        trainer.compute_loss(trainer.model, batch).backward()
+        with trainer.compute_loss_context_manager():
+            loss = trainer.compute_loss(trainer.model, batch)
+        loss.backward()
         times.append(time.perf_counter() - start)
         trainer.model.zero_grad()
     for logged in getattr(trainer, "_metrics", {}).values():
@@ -209,27 +273,68 @@ def seconds_per_update(trainer: Trainer) -> float:
 def announce(method: str, seconds: float, plan: str = "") -> None:
     """Print what a training is about to do and about how long it takes, on standard error."""
     about = f"{seconds / 60:.1f} min" if seconds < 600 else f"{seconds / 60:.0f} min"
-    print(f"[{method}] {plan}about {about} on this machine, plus what the evaluations take", file=sys.stderr)
+    processes.say(f"[{method}] {plan}about {about} on this machine, plus what the evaluations take")
 
 
 def run(trainer: Any, tokenizer: PreTrainedTokenizerBase, folder: Path) -> dict[str, Any]:
     """Train, from the last checkpoint if there is one; save the best model and the log; return the facts."""
     checkpoints = folder / "checkpoints"
-    last = _last_checkpoint(checkpoints)
+    # where TensorBoard writes, beside the products; other trackers have places of their own
+    os.environ["TENSORBOARD_LOGGING_DIR"] = str(folder.parent / "tracking" / folder.name.removesuffix(".partial"))
+    last = processes.from_main(lambda: _last_checkpoint(checkpoints))
     if last is None or _state(last).global_step < trainer.args.max_steps:  # else only what follows was cut off
         trainer.train(resume_from_checkpoint=str(last) if last else None)
+    processes.wait()  # until the last checkpoint is written
     state = _state(checkpoints / f"checkpoint-{trainer.args.max_steps}")
-    best, _ = models.load(checkpoints / f"checkpoint-{state.best_global_step}")
-    models.save(best, tokenizer, folder / "model")
-    log_table(state.log_history).to_csv(folder / "log.csv", index=False)
-    shutil.rmtree(checkpoints)
+    if processes.is_main():
+        best = _chosen(trainer, checkpoints / f"checkpoint-{state.best_global_step}")
+        models.save(best, tokenizer, folder / "model")
+        log_table(state.log_history).to_csv(folder / "log.csv", index=False)
+    processes.wait()  # until nobody reads checkpoints any more
+    if processes.is_main():
+        shutil.rmtree(checkpoints)
+    sizes = [(p.numel(), p.requires_grad) for p in trainer.accelerator.unwrap_model(trainer.model).parameters()]
     return {
         "chosen_step": state.best_global_step,
         "dev_bleu": state.best_metric,
         "updates": trainer.args.max_steps,
-        "parameters": sum(p.numel() for p in best.parameters()),
+        "parameters": sum(size for size, _ in sizes),
+        "trained_parameters": sum(size for size, trained in sizes if trained),
         "tokens": state.num_input_tokens_seen,
+        "micro_batch": trainer.args.train_batch_size,
+        "precision": "bf16" if trainer.args.bf16 else "fp16" if trainer.args.fp16 else "fp32",
     }
+
+
+def _chosen(trainer: Any, checkpoint: Path) -> PreTrainedModel:
+    """Return the model of a checkpoint; adapters are merged into the weights, so that all stages hold whole models."""
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    if not is_peft_model(model):
+        return models.load(checkpoint)[0]
+    from peft import set_peft_model_state_dict
+    from safetensors.torch import load_file
+
+    set_peft_model_state_dict(model, load_file(checkpoint / "adapter_model.safetensors"))
+    return model.merge_and_unload()
+
+
+def adapters(settings: config.LoRA) -> Any:
+    """Return what TRL's trainers take as `peft_config`, None where all weights are trained."""
+    if settings.rank == 0:
+        return None
+    from peft import LoraConfig
+
+    return LoraConfig(
+        r=settings.rank,
+        lora_alpha=settings.alpha,
+        lora_dropout=settings.dropout,
+        target_modules="all-linear",  # but for the output embeddings
+        task_type="CAUSAL_LM",
+    )
+
+
+def _without_adapters(model: PreTrainedModel) -> PreTrainedModel:
+    return model.get_base_model() if is_peft_model(model) else model
 
 
 def log_table(history: Sequence[dict[str, float]]) -> pd.DataFrame:

@@ -7,6 +7,7 @@ arithmetic runs in 16 bits by autocast (`precision`). Only safetensors are read,
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import torch
@@ -19,22 +20,44 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from gecalign.config import Model
+from gecalign import processes
+from gecalign.config import Engine, Model
 from gecalign.store import digest_of, file_digests
 
 TINY_BASE = Path(__file__).parent / "tinygec" / "base"
 
 
+PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
+
+
 def device() -> torch.device:
-    """Return the accelerator if there is one, else the CPU."""
+    """Return this process's accelerator if there is one, else the CPU."""
+    if processes.count() > 1:
+        return processes.state().device
     return torch.accelerator.current_accelerator() or torch.device("cpu")
 
 
-def precision() -> dict[str, bool]:
-    """Return the trainer's precision flags: bf16 autocast where the GPU has it, else fp16; neither on a CPU."""
+def precision(engine: Engine | None = None) -> str:
+    """Return the precision of the arithmetic: bf16 where the GPU has it, fp16 on older ones, fp32 on a CPU.
+
+    Raises:
+        ValueError: the engine asks for one that does not exist.
+    """
+    wanted = engine.precision if engine else "auto"
+    if wanted != "auto":
+        if wanted not in PRECISIONS:
+            raise ValueError(f"engine__precision is {wanted!r}; expected auto, {', '.join(PRECISIONS)}.")
+        return wanted
     if device().type != "cuda":
-        return {"bf16": False, "fp16": False}
-    return {"bf16": torch.cuda.is_bf16_supported(), "fp16": not torch.cuda.is_bf16_supported()}
+        return "fp32"
+    # old GPUs emulate bf16, which is slower than 32 bits
+    return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+
+
+def autocast(engine: Engine | None = None) -> AbstractContextManager:
+    """Return the context that computes in `precision`; weights stay 32-bit, and are converted once for all calls."""
+    chosen = precision(engine)
+    return nullcontext() if chosen == "fp32" else torch.autocast(device().type, PRECISIONS[chosen])
 
 
 def identity(config: Model) -> str:

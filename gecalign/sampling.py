@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from gecalign import config, pairs, prompts, rewards, train
-from gecalign.decode import decode
+from gecalign import config, pairs, processes, prompts, rewards, train, vllm_sampling
+from gecalign.decode import Completion, decode
 from gecalign.examples import Example
 from gecalign.reward_check import Array, RewardCheck
 
@@ -32,6 +32,7 @@ def draw(
     prompt: config.Prompt,
     decoding: config.Decoding,
     seed: int,
+    engine: config.Engine = train.ENGINE,
 ) -> list[pairs.Sampled]:
     """Return the examples with `settings.samples` samples each; with two temperatures, half of them at each.
 
@@ -50,7 +51,7 @@ def draw(
         at = replace(
             decoding, temperature=temperature, top_p=settings.top_p, samples=settings.samples // len(temperatures)
         )
-        outputs = decode(model, tokenizer, asked, at, seed=seed + 1000 * i, progress=f"sampling at {temperature}")
+        outputs = _draw(model, tokenizer, asked, at, seed + 1000 * i, engine, f"sampling at {temperature}")
         by_temperature.append(
             [
                 [pairs.Sample(prompts.hypothesis(c.text), c.tokens, c.truncated, temperature) for c in group]
@@ -65,6 +66,20 @@ def draw(
     return pairs.sampled_prompts(examples, drawn)
 
 
+def _draw(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    asked: Sequence[str],
+    decoding: config.Decoding,
+    seed: int,
+    engine: config.Engine,
+    progress: str,
+) -> list[list[Completion]]:
+    if vllm_sampling.mode(engine):
+        return vllm_sampling.draw(model, tokenizer, asked, decoding, engine, progress)
+    return decode(model, tokenizer, asked, decoding, seed=seed, progress=progress, engine=engine)
+
+
 def check_rewards(
     model: PreTrainedModel,
     reference_model: PreTrainedModel,
@@ -76,6 +91,7 @@ def check_rewards(
     decoding: config.Decoding,
     seed: int,
     folder: Path,
+    engine: config.Engine = train.ENGINE,
 ) -> RewardCheck:
     """Return the rewards of the frozen model's samples, drawn directly and through GRPO's trainer.
 
@@ -86,12 +102,24 @@ def check_rewards(
     objective = rewards.objective(grpo.reward)
     asked = [prompts.render(prompt, example.source) for example in examples]
     sampled = replace(decoding, temperature=settings.temperature, top_p=settings.top_p, samples=settings.samples)
-    direct = _scored(decode(model, tokenizer, asked, sampled, seed=seed, progress="sampling"), examples, objective)
-    greedy = _scored(decode(model, tokenizer, asked, decoding), examples, objective)[:, 0]
+    drawn = decode(model, tokenizer, asked, sampled, seed=seed, progress="sampling", engine=engine)
+    direct = _scored(drawn, examples, objective)
+    greedy = _scored(decode(model, tokenizer, asked, decoding, engine=engine), examples, objective)[:, 0]
     frozen = replace(
         grpo, group_size=settings.samples, temperature=settings.temperature, top_p=settings.top_p, learning_rate=0.0
     )
-    trainer = frozen_rewards(model, reference_model, tokenizer, examples, frozen, prompt, decoding, seed, folder)
+    trainer = frozen_rewards(
+        model,
+        reference_model,
+        tokenizer,
+        examples,
+        frozen,
+        prompt,
+        decoding,
+        seed,
+        folder,
+        replace(engine, report_to="none"),
+    )
     return RewardCheck(direct, trainer, greedy, grpo.reward)
 
 
@@ -105,6 +133,7 @@ def frozen_rewards(
     decoding: config.Decoding,
     seed: int,
     folder: Path,
+    engine: config.Engine = train.ENGINE,
 ) -> Array:
     """Return the rewards, shape (prompts, group size), of what GRPO's trainer samples while the weights stand still.
 
@@ -119,15 +148,18 @@ def frozen_rewards(
         settings, steps=len(examples) // at_once, batch_size=settings.group_size * at_once, evaluations=1,
         updates_per_generation=1, micro_batch_size=None,
     )  # fmt: skip
-    trainer = train.grpo_trainer(model, reference_model, tokenizer, examples, once, prompt, decoding, seed, folder)
+    trainer = train.grpo_trainer(
+        model, reference_model, tokenizer, examples, once, prompt, decoding, seed, folder, engine
+    )
     trainer.dev_bleu = lambda _: 0.0
     collected: dict[tuple[str, str], list[float]] = defaultdict(list)
     calculate = trainer._calculate_rewards
 
     def collecting(inputs: list[dict], *args: object) -> torch.Tensor:
-        values = calculate(inputs, *args)
-        for row, value in zip(inputs, (values * trainer.reward_weights).sum(dim=1).tolist(), strict=True):
-            collected[row["source"], row["reference"]].append(value)
+        values = calculate(inputs, *args)  # of the samples of all processes
+        asked = processes.gather([(row["source"], row["reference"]) for row in inputs])
+        for key, value in zip(asked, (values * trainer.reward_weights).sum(dim=1).tolist(), strict=True):
+            collected[key].append(value)
         return values
 
     trainer._calculate_rewards = collecting

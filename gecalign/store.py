@@ -25,13 +25,17 @@ import os
 import platform
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
+
+from gecalign import processes
 
 RECORD = "stage.json"
 VERSIONED_PACKAGES = (
@@ -102,8 +106,11 @@ def obtain(
     make: Callable[[Path], Mapping[str, Any]],
     *,
     announce: str = "",
+    shared: bool = False,
 ) -> Stage:
     """Load the product of a stage, or make it where there is none.
+
+    Where several processes run the study, all of them make it together, and the main one's files are kept.
 
     Args:
         root: the folder of products, such as `runs/tiny/seed-0`.
@@ -112,6 +119,8 @@ def obtain(
         make: writes the product into the (possibly half-filled) folder it is given, and returns facts
             worth recording.
         announce: a line printed to stderr before making, such as an estimate of what it takes.
+        shared: whether all processes write into the same folder (a training's checkpoints have parts of each); else
+            those of the others go to a scratch folder and are thrown away.
 
     Raises:
         StageError: the product was changed after it was made, another process is making it, or the
@@ -119,18 +128,32 @@ def obtain(
     """
     spec = json.loads(json.dumps(spec))
     folder = root / f"{name}-{digest_of(spec)}"
-    if folder.exists():
+    if processes.from_main(folder.exists):
         return load(folder)
-    root.mkdir(parents=True, exist_ok=True)
+    with _alone(folder):
+        if not processes.from_main(folder.exists):
+            _make(folder, name, spec, make, announce, shared)
+    return load(folder)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold the lock of a stage, so that no other run of the study makes it at the same time."""
+    if not processes.is_main():
+        yield
+        return
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder.with_name(f".{folder.name}.lock"), timeout=0)
     try:
-        with FileLock(root / f".{folder.name}.lock", timeout=0):
-            if not folder.exists():
-                _make(folder, name, spec, make, announce)
+        lock.acquire()
     except Timeout:
         raise StageError(
             f"another process is making {folder}. Wait for it, or stop it; what it has finished is kept."
         ) from None
-    return load(folder)
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def load(folder: Path) -> Stage:
@@ -161,11 +184,17 @@ def write_text(path: Path, text: str) -> None:
     temporary.replace(path)
 
 
-def _make(folder: Path, name: str, spec: Mapping[str, Any], make: Callable, announce: str) -> None:
+def _make(folder: Path, name: str, spec: Mapping[str, Any], make: Callable, announce: str, shared: bool) -> None:
     partial = folder.with_name(folder.name + ".partial")
+    if not processes.is_main():
+        processes.wait()  # for the folder
+        _help(partial, make, shared)
+        processes.wait()  # for the product
+        return
     resumed = partial.exists()
     partial.mkdir(exist_ok=True)
-    print(f"[{name}] {'resuming' if resumed else 'making'} {folder.name}. {announce}".rstrip(), file=sys.stderr)
+    processes.wait()
+    processes.say(f"[{name}] {'resuming' if resumed else 'making'} {folder.name}. {announce}".rstrip())
     start = time.perf_counter()
     try:
         facts = make(partial)
@@ -185,7 +214,17 @@ def _make(folder: Path, name: str, spec: Mapping[str, Any], make: Callable, anno
             "folder on another disk, and run the same command again: it goes on from where it stopped."
         ) from error
     partial.rename(folder)
-    print(f"[{name}] done in {seconds:.0f} s", file=sys.stderr)
+    processes.say(f"[{name}] done in {seconds:.0f} s")
+    processes.wait()
+
+
+def _help(partial: Path, make: Callable, shared: bool) -> None:
+    """Make a product together with the main process, and keep nothing of one's own."""
+    if shared:
+        make(partial)
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        make(Path(scratch))
 
 
 def provenance() -> dict[str, Any]:
@@ -195,10 +234,17 @@ def provenance() -> dict[str, Any]:
             "system": platform.platform(),
             "python": platform.python_version(),
             "cores": os.cpu_count(),
+            "processes": processes.count(),
+            "device": _device(),
         },
         "packages": {name: _version(name) for name in VERSIONED_PACKAGES},
         "commit": _commit(),
     }
+
+
+def _device() -> str:
+    torch = sys.modules.get("torch")  # where nobody has imported it, nothing was computed on an accelerator
+    return torch.cuda.get_device_name() if torch and torch.cuda.is_available() else "cpu"
 
 
 def _version(package: str) -> str | None:

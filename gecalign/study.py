@@ -104,6 +104,11 @@ class Study:
         """How models are asked: prompt and decoding."""
         return self.profile.prompt, self.profile.decoding
 
+    @property
+    def means(self) -> dict[str, Any]:
+        """By what means models are trained: engine and adapters."""
+        return {"engine": self.profile.engine, "lora": self.profile.lora}
+
     # ---- preferences
 
     def samples(self) -> Stage:
@@ -124,7 +129,7 @@ class Study:
         def make(folder: Path) -> dict[str, Any]:
             from gecalign import sampling
 
-            drawn = sampling.draw(*self.model("sft"), examples, settings, *self.asking, self.seed)
+            drawn = sampling.draw(*self.model("sft"), examples, settings, *self.asking, self.seed, self.profile.engine)
             pairs.write(drawn, folder / "samples.jsonl")
             return {"tokens": sum(sample.tokens for prompted in drawn for sample in prompted.samples)}
 
@@ -172,8 +177,9 @@ class Study:
             (model, tokenizer), (reference, _) = self.model("sft"), self.model("sft")
             with tempfile.TemporaryDirectory() as scratch:
                 check = sampling.check_rewards(
-                    model, reference, tokenizer, examples, settings, grpo, *self.asking, self.seed, Path(scratch)
-                )
+                    model, reference, tokenizer, examples, settings, grpo, *self.asking, self.seed, Path(scratch),
+                    self.profile.engine,
+                )  # fmt: skip
             reward_check.write(check, folder / "rewards.json")
             return {"agree": check.agree}
 
@@ -273,7 +279,10 @@ class Study:
         if system == "best-of-n":
             return self._predict_best(examples, decoding, prompt)
         asked = [prompts.render(prompt, example.source) for example in examples]
-        outputs = decode(*self.model(system), asked, decoding, seed=self.seed, progress=f"decoding {system}")
+        outputs = decode(
+            *self.model(system), asked, decoding,
+            seed=self.seed, progress=f"decoding {system}", engine=self.profile.engine,
+        )  # fmt: skip
         return [
             Prediction(e.id, e.source, e.reference, prompts.hypothesis(o.text), o.tokens, o.truncated)
             for e, (o, *_) in zip(examples, outputs, strict=True)
@@ -293,7 +302,7 @@ class Study:
             second_temperature=None,
             top_p=check.top_p,
         )
-        drawn = sampling.draw(*self.model("sft"), examples, drawing, prompt, decoding, self.seed)
+        drawn = sampling.draw(*self.model("sft"), examples, drawing, prompt, decoding, self.seed, self.profile.engine)
         objective, best = rewards.objective(self.profile.grpo.reward), []
         for sampled in drawn:
             n, texts = len(sampled.samples), [sample.text for sample in sampled.samples]

@@ -18,11 +18,13 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from trl import DPOConfig, DPOTrainer, GRPOConfig, GRPOTrainer, SFTConfig, SFTTrainer
 from trl.trainer.utils import add_fused_lm_head
 
-from gecalign import config, loop, prompts, rewards
+from gecalign import config, loop, models, processes, prompts, rewards, vllm_sampling
 from gecalign.decode import decode
 from gecalign.examples import Example
 from gecalign.lm_head import use_plain_head
 from gecalign.pairs import PreferencePair
+
+ENGINE, NO_LORA = config.Engine(), config.LoRA()  # what trains where nobody says otherwise
 
 
 def sft(
@@ -36,6 +38,8 @@ def sft(
     seed: int,
     folder: Path,
     evaluate_early: bool = True,
+    engine: config.Engine = ENGINE,
+    lora: config.LoRA = NO_LORA,
 ) -> dict[str, Any]:
     """Fine-tune `model` on rows of prompt and completion, such as `demonstrations` or `references` give.
 
@@ -47,8 +51,10 @@ def sft(
             other methods, so that a control has no more of them to choose from.
     """
     usable = fitting(train, tokenizer, settings.max_length)
-    trainer = sft_trainer(model, tokenizer, usable, references(dev, prompt), settings, seed, folder, evaluate_early)
-    trainer.dev_bleu = loop.dev_bleu(dev, tokenizer, prompt, decoding)
+    trainer = sft_trainer(
+        model, tokenizer, usable, references(dev, prompt), settings, seed, folder, evaluate_early, engine, lora
+    )
+    trainer.dev_bleu = loop.dev_bleu(dev, tokenizer, prompt, decoding, engine)
     loop.announce("sft", settings.steps * loop.seconds_per_update(trainer))
     facts = loop.run(trainer, tokenizer, folder)
     log = pd.read_csv(folder / "log.csv")
@@ -68,6 +74,8 @@ def dpo(
     decoding: config.Decoding,
     seed: int,
     folder: Path,
+    engine: config.Engine = ENGINE,
+    lora: config.LoRA = NO_LORA,
 ) -> dict[str, Any]:
     """Train `model` to prefer the chosen completion of each pair to the rejected one.
 
@@ -79,8 +87,8 @@ def dpo(
         reference_model: what the model must not stray from; its log-probabilities are computed once.
         held_out: pairs whose loss and accuracy are only measured.
     """
-    trainer = dpo_trainer(model, reference_model, tokenizer, train, held_out, settings, seed, folder)
-    trainer.dev_bleu = loop.dev_bleu(dev, tokenizer, prompt, decoding)
+    trainer = dpo_trainer(model, reference_model, tokenizer, train, held_out, settings, seed, folder, engine, lora)
+    trainer.dev_bleu = loop.dev_bleu(dev, tokenizer, prompt, decoding, engine)
     loop.announce("dpo", trainer.args.max_steps * loop.seconds_per_update(trainer))
     return {**loop.run(trainer, tokenizer, folder), "pairs": len(train), "held_out": len(held_out)}
 
@@ -97,6 +105,8 @@ def grpo(
     seed: int,
     folder: Path,
     shuffle_rewards: bool = False,
+    engine: config.Engine = ENGINE,
+    lora: config.LoRA = NO_LORA,
 ) -> dict[str, Any]:
     """Train `model` to write more of what a reward prefers among its own samples, a group of them for each prompt.
 
@@ -107,10 +117,12 @@ def grpo(
             it is a part of the loss, and TRL loads the reference from where `model` was loaded from.
         shuffle_rewards: whether the rewards of a group are dealt out to its samples at random, as a control.
     """
-    trainer = grpo_trainer(model, reference_model, tokenizer, train, settings, prompt, decoding, seed, folder)
-    trainer.dev_bleu = loop.dev_bleu(dev, tokenizer, prompt, decoding)
+    trainer = grpo_trainer(
+        model, reference_model, tokenizer, train, settings, prompt, decoding, seed, folder, engine, lora
+    )
+    trainer.dev_bleu = loop.dev_bleu(dev, tokenizer, prompt, decoding, engine)
     plan = grpo_plan(settings)
-    seconds, tokens = _grpo_cost(trainer, train, settings, prompt, decoding)
+    seconds, tokens = _grpo_cost(trainer, train, settings, prompt, decoding, engine)
     loop.announce("grpo", seconds, f"{plan_in_words(plan)}, about {tokens:,} tokens; ")
     trainer.groups_file, trainer.shuffle_rewards = folder / "groups.jsonl", shuffle_rewards
     facts = loop.run(trainer, tokenizer, folder)
@@ -127,18 +139,23 @@ def sft_trainer(
     seed: int,
     folder: Path,
     evaluate_early: bool = True,
+    engine: config.Engine = ENGINE,
+    lora: config.LoRA = NO_LORA,
 ) -> SFTTrainer:
     """Return TRL's trainer on rows of prompt and completion, ready to train."""
+    micro_batch = loop.micro_batch(settings, model, _longest(train, tokenizer), engine, lora)
     trainer = loop.measured(SFTTrainer)(
         model=model,
         processing_class=tokenizer,
-        args=SFTConfig(
+        peft_config=loop.adapters(lora),
+        args=loop.arguments(
+            SFTConfig,
             completion_only_loss=settings.completion_only_loss,
             max_length=None,  # rows that are too long were dropped, not cut
             train_sampling_strategy="group_by_length",
             include_num_input_tokens_seen="non_padding",
             eval_on_start=True,
-            **loop.shared_arguments(settings, settings.steps, seed, folder),
+            **loop.shared_arguments(settings, settings.steps, seed, folder, engine, micro_batch),
         ),
         train_dataset=Dataset.from_list(list(train)),
         eval_dataset=Dataset.from_list(list(dev)),
@@ -156,6 +173,8 @@ def dpo_trainer(
     settings: config.DPO,
     seed: int,
     folder: Path,
+    engine: config.Engine = ENGINE,
+    lora: config.LoRA = NO_LORA,
 ) -> DPOTrainer:
     """Return TRL's trainer on preference pairs, ready to train.
 
@@ -168,20 +187,24 @@ def dpo_trainer(
             "(pairs__samples, pairs__prompts), warmer (pairs__temperature), or from prompts that SFT has not seen."
         )
     steps = settings.epochs * -(-len(train) // settings.batch_size)
+    longer = [{"prompt": p.prompt, "completion": max(p.chosen, p.rejected, key=len)} for p in (*train, *held_out)]
+    micro_batch = loop.micro_batch(settings, model, _longest(longer, tokenizer), engine, lora, texts=2)
     trainer = loop.measured(
         DPOTrainer, evaluate_loss=bool(held_out)
     )(
         model=model,
         ref_model=reference_model,
         processing_class=tokenizer,
-        args=DPOConfig(
+        peft_config=loop.adapters(lora),
+        args=loop.arguments(
+            DPOConfig,
             beta=settings.beta,
             loss_type="sigmoid",
             max_length=None,  # both completions end in EOS, and are not cut
             precompute_ref_log_probs=True,
             include_num_input_tokens_seen="non_padding",
             eval_on_start=True,
-            **loop.shared_arguments(settings, steps, seed, folder),
+            **loop.shared_arguments(settings, steps, seed, folder, engine, micro_batch),
         ),
         train_dataset=_preferences(train),
         eval_dataset=_preferences(held_out or train[:1]),
@@ -199,6 +222,8 @@ def grpo_trainer(
     decoding: config.Decoding,
     seed: int,
     folder: Path,
+    engine: config.Engine = ENGINE,
+    lora: config.LoRA = NO_LORA,
 ) -> GRPOTrainer:
     """Return TRL's trainer on prompts and a reward, ready to train.
 
@@ -208,14 +233,19 @@ def grpo_trainer(
     plan = grpo_plan(settings)
     _check_enough(train, plan)
     objective = rewards.objective(settings.reward)
-    shared = loop.shared_arguments(settings, settings.steps, seed, folder)
+    asked = [{"prompt": row["prompt"], "completion": ""} for row in grpo_rows(train, prompt)]
+    longest = _longest(asked, tokenizer) + decoding.max_new_tokens
+    micro_batch = loop.micro_batch(settings, model, longest, engine, lora)
+    shared = loop.shared_arguments(settings, settings.steps, seed, folder, engine, micro_batch)
     trainer = loop.measured(
         _Watched, evaluate_loss=False
     )(
         model=model,
         processing_class=tokenizer,
+        peft_config=loop.adapters(lora),
         reward_funcs=[rewards.for_trl(reward) for reward in objective.rewards],
-        args=GRPOConfig(
+        args=loop.arguments(
+            GRPOConfig,
             reward_weights=list(objective.weights),
             multi_objective_aggregation=settings.multi_objective,
             num_generations=settings.group_size,
@@ -228,6 +258,7 @@ def grpo_trainer(
             loss_type=settings.loss,
             scale_rewards=settings.scale_rewards,
             include_num_input_tokens_seen="no",  # the trainer counts them itself
+            **vllm_sampling.arguments(engine, longest),
             **shared | {"per_device_eval_batch_size": settings.group_size},
         ),
         train_dataset=Dataset.from_list(grpo_rows(train, prompt)),
@@ -235,7 +266,7 @@ def grpo_trainer(
     )
     add_fused_lm_head(reference_model, temperature=settings.temperature)
     use_plain_head(reference_model, settings.temperature)
-    trainer.kl_reference = reference_model.eval()
+    trainer.kl_reference, trainer.engine = reference_model.eval(), engine
     # a training that is resumed draws new samples, so it may be cut off only where it would have drawn new ones anyway
     checkpoints = loop.even_steps(settings.steps, settings.evaluations, settings.updates_per_generation)
     return loop.finish(trainer, checkpoints, settings.temperature)
@@ -249,6 +280,7 @@ class _Watched(GRPOTrainer):
     """
 
     kl_reference: PreTrainedModel
+    engine: config.Engine
     groups_file: Path | None = None
     shuffle_rewards: bool = False
 
@@ -274,7 +306,7 @@ class _Watched(GRPOTrainer):
             mask = inputs["completion_mask"]
             ids = torch.cat([inputs["prompt_ids"], inputs["completion_ids"]], dim=1)
             attended = torch.cat([inputs["prompt_mask"], mask], dim=1)
-            with torch.no_grad():
+            with torch.no_grad(), models.autocast(self.engine):
                 asked = self._get_per_token_logps_and_entropies(self.kl_reference, ids, attended, mask.shape[1])
                 difference = asked[0] - self._policy_logps
                 # an estimate from the policy's own samples that is never negative, as TRL and the GRPO paper have it
@@ -285,7 +317,7 @@ class _Watched(GRPOTrainer):
 
     def _save_checkpoint(self, *args: Any) -> None:
         super()._save_checkpoint(*args)
-        if self.groups_file:
+        if self.groups_file and processes.is_main():
             columns = {"prompt": self._logs["prompt"], "completion": self._logs["completion"]}
             columns |= {f"reward {name}": values for name, values in self._logs["rewards"].items()}
             columns["advantage"] = self._logs["advantages"]
@@ -320,14 +352,22 @@ def fitting(
     Raises:
         ValueError: none does.
     """
-    lengths = tokenizer([row["prompt"] + row["completion"] for row in rows])["input_ids"]
-    kept = [row for row, ids in zip(rows, lengths, strict=True) if len(ids) < max_length]
+    kept = [row for row, length in zip(rows, _lengths(rows, tokenizer), strict=True) if length <= max_length]
     if not kept:
         raise ValueError(
             f"none of the {len(rows)} rows fits into {max_length} tokens, prompt and completion together. "
             "Raise sft__max_length, or shorten the texts."
         )
     return kept
+
+
+def _lengths(rows: Sequence[dict[str, str]], tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """Return the tokens of each row: prompt, completion and EOS."""
+    return [len(ids) + 1 for ids in tokenizer([row["prompt"] + row["completion"] for row in rows])["input_ids"]]
+
+
+def _longest(rows: Sequence[dict[str, str]], tokenizer: PreTrainedTokenizerBase) -> int:
+    return max(_lengths(rows, tokenizer))
 
 
 def _preferences(pairs: Sequence[PreferencePair]) -> Dataset:
@@ -394,6 +434,7 @@ def _grpo_cost(
     settings: config.GRPO,
     prompt: config.Prompt,
     decoding: config.Decoding,
+    engine: config.Engine,
 ) -> tuple[float, int]:
     """Estimate seconds and tokens of the whole training from one generation, and from learning from a part of it."""
     plan = grpo_plan(settings)
@@ -402,14 +443,16 @@ def _grpo_cost(
         settings.temperature, settings.top_p, settings.group_size, decoding.max_new_tokens, decoding.batch_tokens
     )
     start = time.perf_counter()
-    written = decode(trainer.model, trainer.processing_class, asked, sampling)
+    written = decode(trainer.model, trainer.processing_class, asked, sampling, engine=engine)
     generating = time.perf_counter() - start
     texts = [ask + sample.text for ask, group in zip(asked, written, strict=True) for sample in group]
     lengths = [len(ids) for ids in trainer.processing_class(texts)["input_ids"]]
     micro_batch = texts[: trainer.args.train_batch_size]
     batch = trainer.processing_class(micro_batch, padding=True, return_tensors="pt").to(trainer.model.device)
     start = time.perf_counter()
-    trainer.model(**batch, labels=batch["input_ids"]).loss.backward()
+    with models.autocast(engine):
+        loss = trainer.model(**batch, labels=batch["input_ids"]).loss
+    loss.backward()
     learning = (time.perf_counter() - start) * trainer.args.gradient_accumulation_steps
     trainer.model.zero_grad()
     seconds = settings.steps * (generating / settings.updates_per_generation + learning)

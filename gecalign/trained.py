@@ -81,8 +81,9 @@ def dpo(study: Study) -> Stage:
         (model, tokenizer), (reference, _) = study.model("sft"), study.model("sft")
         chosen = pairs.read(pairs_made.folder / "pairs.jsonl"), pairs.read(pairs_made.folder / "held_out.jsonl")
         return train.dpo(
-            model, reference, tokenizer, *chosen, study.examples("dev"), settings, *study.asking, study.seed, folder
-        )
+            model, reference, tokenizer, *chosen, study.examples("dev"), settings, *study.asking, study.seed, folder,
+            **study.means,
+        )  # fmt: skip
 
     updates = f"{settings.epochs} epochs of {pairs_made.facts['pairs']} pairs"
     return _train(study, "dpo", {"sft": study.sft().content, "pairs": pairs_made.content}, settings, make, updates)
@@ -113,8 +114,9 @@ def grpo(study: Study, shuffle_rewards: bool = False) -> Stage:
         (model, tokenizer), (reference, _) = study.model("sft"), study.model("sft")
         dev = study.examples("dev")
         return train.grpo(
-            model, reference, tokenizer, prompted, dev, settings, *study.asking, study.seed, folder, shuffle_rewards
-        )
+            model, reference, tokenizer, prompted, dev, settings, *study.asking, study.seed, folder, shuffle_rewards,
+            **study.means,
+        )  # fmt: skip
 
     name = "grpo-shuffled" if shuffle_rewards else "grpo"
     updates = f"{settings.steps} updates of {settings.batch_size} samples"
@@ -180,8 +182,9 @@ def _sft(
         model, tokenizer = study.model(start)
         rows = getattr(train, target)(examples(split), study.profile.prompt)
         return train.sft(
-            model, tokenizer, rows, study.examples("dev"), settings, *study.asking, study.seed, folder, first
-        )
+            model, tokenizer, rows, study.examples("dev"), settings, *study.asking, study.seed, folder, first,
+            **study.means,
+        )  # fmt: skip
 
     made_from = {"start": study.identity(start), "split": split, "target": target} | made_from
     made_from |= {} if first else {"evaluated": "evenly"}
@@ -204,4 +207,5 @@ def _train(
         "decoding": asdict(study.profile.decoding),
         "seed": study.seed,
     }
-    return store.obtain(study.folder, name, spec, make, announce=f"{updates}; a progress bar follows.")
+    spec |= {"lora": asdict(study.profile.lora)} if study.profile.lora.rank else {}
+    return store.obtain(study.folder, name, spec, make, announce=f"{updates}; a progress bar follows.", shared=True)
