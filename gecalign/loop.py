@@ -191,6 +191,7 @@ def shared_arguments(
         "project": "gecalign",
         "run_name": "/".join([*folder.parts[-3:-1], folder.name.removesuffix(".partial")]),
         "use_cpu": models.device().type == "cpu",
+        "ddp_find_unused_parameters": False,
         "ddp_timeout": int(processes.PATIENCE.total_seconds()),
         "bf16": precision == "bf16",
         "fp16": precision == "fp16",

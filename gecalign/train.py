@@ -6,6 +6,7 @@ folder, and returns the facts worth recording. What they share stands in `gecali
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -206,8 +207,8 @@ def dpo_trainer(
             eval_on_start=True,
             **loop.shared_arguments(settings, steps, seed, folder, engine, micro_batch),
         ),
-        train_dataset=_preferences(train),
-        eval_dataset=_preferences(held_out or train[:1]),
+        train_dataset=_preferences(train, folder / "pairs"),
+        eval_dataset=_preferences(held_out or train[:1], folder / "held-out"),
     )
     return loop.finish(trainer, loop.even_steps(steps, settings.evaluations))
 
@@ -370,8 +371,21 @@ def _longest(rows: Sequence[dict[str, str]], tokenizer: PreTrainedTokenizerBase)
     return max(_lengths(rows, tokenizer))
 
 
-def _preferences(pairs: Sequence[PreferencePair]) -> Dataset:
-    return Dataset.from_list([{"prompt": p.prompt, "chosen": p.chosen, "rejected": p.rejected} for p in pairs])
+def _preferences(pairs: Sequence[PreferencePair], folder: Path) -> Dataset:
+    """Return the pairs with the columns that TRL reads.
+
+    TRL keeps the reference's log-probabilities beside the dataset, so that several processes need one that lies on a
+    disk. The folder is removed with the checkpoints.
+    """
+    rows = Dataset.from_list([{"prompt": p.prompt, "chosen": p.chosen, "rejected": p.rejected} for p in pairs])
+    if processes.count() == 1:
+        return rows
+    shared = processes.from_main(lambda: folder.parent / "checkpoints" / folder.name)
+    if processes.is_main():
+        shutil.rmtree(shared, ignore_errors=True)  # of a training that was cut off
+        rows.save_to_disk(shared)
+    processes.wait()
+    return Dataset.load_from_disk(shared)
 
 
 def grpo_rows(examples: Sequence[Example], prompt: config.Prompt) -> list[dict[str, str]]:

@@ -1,0 +1,141 @@
+"""Two processes do what one does: the same weights, the same predictions, one folder of products."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import factories
+import pandas as pd
+import pytest
+import together
+import torch
+from training import same, weights
+
+from gecalign import processes
+
+pytestmark = pytest.mark.slow
+SCRIPT = Path(together.__file__)
+
+
+def launch(task: str, base: Path, folder: Path, count: int = 2, **environment: str) -> subprocess.CompletedProcess:
+    """Run a task in several processes that torchrun starts, as a reader would."""
+    folder.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(count)]
+    return subprocess.run(
+        [*command, str(SCRIPT), task, str(base), str(folder)],
+        env=os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""} | environment,
+        capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+
+
+def seen(folder: Path) -> list[dict]:
+    """Return what each process saw, and assert that there were two, connected with each other."""
+    told = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("seen-*.json"))]
+    assert [(one["world_size"], one["connected"]) for one in told] == [(2, 2)] * 2
+    return told
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("together")
+    factories.write_jsonl(folder / "corpus.jsonl", factories.coedit_rows(60))
+    return factories.base_folder(folder / "base")
+
+
+@pytest.fixture(scope="module")
+def two(base, tmp_path_factory) -> tuple[Path, list[dict]]:
+    folder = tmp_path_factory.mktemp("two")
+    done = launch("trainings", base, folder)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return folder, seen(folder)
+
+
+@pytest.fixture(scope="module")
+def one(base, tmp_path_factory) -> tuple[Path, dict]:
+    folder = tmp_path_factory.mktemp("one")
+    return folder, together.trainings(base, folder)
+
+
+def close(first: Path, second: Path) -> bool:
+    ours, theirs = weights(first), weights(second)
+    return ours.keys() == theirs.keys() and all(torch.allclose(ours[n], theirs[n], atol=1e-5) for n in ours)
+
+
+@pytest.mark.parametrize("method", ["sft", "dpo"])
+def test_two_processes_train_the_weights_of_one_at_the_same_global_batch(base, one, two, method):
+    assert close(one[0] / method, two[0] / method)
+    logs = [pd.read_csv(folder / method / "log.csv") for folder in (one[0], two[0])]
+    assert list(logs[0]["step"]) == list(logs[1]["step"])
+    columns = [name for name in ("loss", "eval_loss", "eval_bleu") if name in logs[0]]
+    pd.testing.assert_frame_equal(logs[0][columns], logs[1][columns], atol=1e-3, rtol=1e-3)
+
+
+def test_decoding_is_the_same_to_the_letter_and_every_process_gets_all_of_it(one, two):
+    assert len(one[1]["written"]) == 23
+    assert all(told["written"] == one[1]["written"] for told in two[1])
+
+
+def test_processes_end_grpo_with_the_same_weights(two):
+    first, second = (told["facts"]["grpo"]["weights"] for told in two[1])
+    assert first == second
+
+
+def test_groups_of_grpo_are_whole_though_processes_share_them(two):
+    groups = pd.read_json(two[0] / "grpo" / "groups.jsonl", lines=True)
+    size = 4
+    assert len(groups) == 8
+    for start in range(0, len(groups), size):
+        group = groups.iloc[start : start + size]
+        assert group["prompt"].nunique() == 1
+        assert group["advantage"].sum() == pytest.approx(0, abs=1e-4)
+    assert groups["prompt"].nunique() == 2
+    assert groups["completion"].nunique() > 4  # processes do not draw the same
+
+
+def test_every_stage_runs_and_leaves_one_folder(base, tmp_path):
+    done = launch("study", base, tmp_path)
+    assert done.returncode == 0, done.stderr[-3000:]
+    first, second = seen(tmp_path)
+    assert first == second
+    assert first["agree"] and first["shape"] == [6, 4] and first["processes"] == 2
+    folders = [path.name for path in (tmp_path / "runs" / "local" / "seed-0").iterdir() if path.is_dir()]
+    assert not [name for name in folders if name.endswith(".partial")]
+    assert len([name for name in folders if name.startswith("sft-")]) == 2  # the model, and its evaluation
+    readings = (tmp_path / "runs" / "local" / "test-readings.txt").read_text(encoding="utf-8").splitlines()
+    assert len(readings) == len(set(readings)) == 5
+    assert done.stderr.count("[sft] making") == 1
+
+
+def test_a_training_is_resumed_after_one_process_was_killed(base, tmp_path):
+    cut_off = launch("killed", base, tmp_path / "cut", KILL="6")
+    assert cut_off.returncode != 0
+    assert list((tmp_path / "cut" / "runs").glob("sft-*.partial"))
+    again = launch("killed", base, tmp_path / "cut")
+    assert again.returncode == 0, again.stderr[-3000:]
+    whole = launch("killed", base, tmp_path / "whole")
+    assert whole.returncode == 0, whole.stderr[-3000:]
+    resumed, uninterrupted = seen(tmp_path / "cut")[0], seen(tmp_path / "whole")[0]
+    assert resumed["resumed"] and not uninterrupted["resumed"]
+    assert same(Path(resumed["folder"]), Path(uninterrupted["folder"]))
+
+
+def test_a_batch_that_processes_cannot_share_is_refused(monkeypatch):
+    from gecalign import loop
+    from gecalign.config import SFT
+
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    with pytest.raises(ValueError, match=r"batch_size is 8, which 3 processes cannot share evenly"):
+        loop.share(SFT(batch_size=8))
+
+
+def test_processes_that_were_not_connected_are_an_error(monkeypatch):
+    import accelerate
+
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setattr(accelerate, "PartialState", lambda **_: type("Alone", (), {"num_processes": 1}))
+    with pytest.raises(RuntimeError, match="2 processes were started and 1 are connected"):
+        processes.state()

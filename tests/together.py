@@ -1,0 +1,120 @@
+"""What the tests of several processes run in each of them: `torchrun --nproc_per_node 2 together.py TASK BASE FOLDER`.
+
+Each process leaves `seen-<rank>.json` in the folder: what it was, and what it saw.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1")
+
+import factories
+import test_train_dpo
+import test_train_grpo
+from training import DECODING, DEV, PROMPT
+
+from gecalign import loop, models, processes, prompts, store, train
+from gecalign.config import SFT, Decoding, LoRA
+from gecalign.decode import decode
+from gecalign.study import Study
+
+# 32 rows and 20 pairs: epochs of whole batches of 8 and 4
+SETTINGS = SFT(steps=8, batch_size=8, learning_rate=1e-2, warmup_steps=2, evaluations=4)
+ROWS = factories.examples(32)
+
+
+def sft(base: Path, folder: Path, lora: LoRA = train.NO_LORA) -> dict:
+    texts = train.demonstrations(ROWS, PROMPT)
+    return train.sft(*models.load(base), texts, DEV, SETTINGS, PROMPT, DECODING, 0, folder, lora=lora)
+
+
+def dpo(base: Path, folder: Path) -> dict:
+    (model, tokenizer), (reference, _) = models.load(base), models.load(base)
+    pairs, held_out, settings = test_train_dpo.PAIRS, test_train_dpo.HELD_OUT, test_train_dpo.SETTINGS
+    return train.dpo(model, reference, tokenizer, pairs, held_out, DEV, settings, PROMPT, DECODING, 0, folder)
+
+
+def grpo(base: Path, folder: Path) -> dict:
+    """Train by GRPO; the facts tell a digest of the weights that this process ends with."""
+    (model, tokenizer), (reference, _) = models.load(base), models.load(base)
+    settings = replace(test_train_grpo.SETTINGS, steps=4, evaluations=2)
+    facts = train.grpo(
+        model, reference, tokenizer, test_train_grpo.ROWS, DEV, settings, PROMPT, DECODING, 0, folder
+    )
+    return facts | {"weights": digest(model)}
+
+
+def digest(model) -> str:
+    return store.digest_of({name: weight.tolist() for name, weight in model.state_dict().items()})
+
+
+def written(base: Path) -> list[list[str]]:
+    """Return what the model writes greedily for 23 prompts, in batches of 4 and fewer."""
+    asked = [prompts.render(PROMPT, example.source) for example in factories.examples(23, seed=7)]
+    outputs = decode(*models.load(base), asked, Decoding(max_new_tokens=8, batch_tokens=200))
+    return [[completion.text for completion in group] for group in outputs]
+
+
+def trainings(base: Path, folder: Path) -> dict:
+    """Run the three methods, and decode."""
+    facts = {}
+    for name, method in (("sft", sft), ("dpo", dpo), ("grpo", grpo)):
+        made = folder / name
+        if processes.is_main():
+            made.mkdir(parents=True)
+        processes.wait()
+        facts[name] = method(base, made)
+    return {"facts": facts, "written": written(base)}
+
+
+def study(base: Path, folder: Path) -> dict:
+    """Run every stage of a study."""
+    corpus = base.parent / "corpus.jsonl"
+    one = Study(factories.preference_profile(base, corpus), 0, folder / "runs")
+    check = one.reward_check()
+    scores = {name: one.evaluation(name, "test").scores.row()["BLEU"] for name in ("copy", "base", "sft", "dpo", "grpo", "raft")}
+    samples = one.samples()
+    return {
+        "scores": scores,
+        "agree": check.agree,
+        "shape": list(check.trainer.shape),
+        "samples": samples.content,
+        "processes": samples.record["machine"]["processes"],
+    }
+
+
+def killed(base: Path, folder: Path) -> dict:
+    """Run SFT, and have the second process killed after the fourth update, or what KILL says."""
+    at, ordinary = int(os.environ.get("KILL", "0")), loop.EvaluateAt.on_step_end
+
+    def killing(self, args, state, control, **kwargs):
+        if state.global_step == at and processes.index() == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        ordinary(self, args, state, control, **kwargs)
+
+    loop.EvaluateAt.on_step_end = killing
+    stage = store.obtain(folder / "runs", "sft", {"seed": 0}, lambda made: sft(base, made), shared=True)
+    return {"resumed": stage.record["resumed"], "folder": str(stage.folder)}
+
+
+def lora(base: Path, folder: Path) -> dict:
+    return sft(base, folder, LoRA(rank=4))
+
+
+TASKS = {task.__name__: task for task in (trainings, study, killed, lora)}
+
+
+def main(task: str, base: str, folder: str) -> None:
+    seen = TASKS[task](Path(base), Path(folder))
+    seen |= {"world_size": processes.count(), "connected": processes.state().num_processes}
+    (Path(folder) / f"seen-{processes.index()}.json").write_text(json.dumps(seen), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
