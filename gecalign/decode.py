@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
+from torch.distributed.fsdp import FSDPModule
 from tqdm import tqdm
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
@@ -58,7 +59,7 @@ def decode(
         )
     prompt_ids = tokenizer(list(prompts))["input_ids"] if prompts else []
     _check_fit(prompt_ids, model.config.max_position_embeddings, config)
-    mine = list(_batches([len(ids) for ids in prompt_ids], config))[processes.index() :: processes.count()]
+    mine = _share(list(_batches([len(ids) for ids in prompt_ids], config)), isinstance(model, FSDPModule))
     written: list[tuple[int, list[Completion]]] = []
     training = model.training
     model.eval()
@@ -75,7 +76,8 @@ def decode(
                 bar.update(len(batch))
         finally:
             model.train(training)
-    return [completions for _, completions in sorted(processes.gather(written), key=lambda pair: pair[0])]
+    everything = dict(processes.gather(written))
+    return [everything[i] for i in range(len(prompts))]
 
 
 def generation_config(tokenizer: PreTrainedTokenizerBase, config: Decoding) -> GenerationConfig:
@@ -108,11 +110,26 @@ def _batches(lengths: Sequence[int], config: Decoding) -> Iterator[list[int]]:
         order = order[size:]
 
 
+def _share(batches: list[list[int]], together: bool) -> list[list[int]]:
+    """Return this process's share of the batches.
+
+    Where processes hold parts of the weights each, none can compute without the others, and so each gets as many
+    batches: the last ones may have been given to another already.
+    """
+    mine = batches[processes.index() :: processes.count()]
+    if together and batches and len(mine) < -(-len(batches) // processes.count()):
+        mine.append(batches[-1])
+    return mine
+
+
 def _generate(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompt_ids: list[list[int]], config: Decoding
 ) -> Iterator[list[Completion]]:
     inputs = tokenizer.pad({"input_ids": prompt_ids}, padding_side="left", return_tensors="pt").to(model.device)
-    ids = model.generate(**inputs, generation_config=generation_config(tokenizer, config))  # (B * samples, T)
+    together = isinstance(model, FSDPModule)  # the length of what others write
+    ids = model.generate(
+        **inputs, generation_config=generation_config(tokenizer, config), synced_gpus=together
+    )  # (B * samples, T)
     rows = ids[:, inputs["input_ids"].shape[1] :].tolist()
     for start in range(0, len(rows), config.samples):
         yield [completion(tokenizer, row) for row in rows[start : start + config.samples]]

@@ -8,7 +8,6 @@ was interrupted, to the same weights.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -27,6 +26,7 @@ from transformers import (
     TrainerCallback,
     TrainerState,
 )
+from transformers.integrations import TensorBoardCallback
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from gecalign import config, memory, metrics, models, processes, prompts
@@ -280,12 +280,14 @@ def announce(method: str, seconds: float, plan: str = "") -> None:
 def run(trainer: Any, tokenizer: PreTrainedTokenizerBase, folder: Path) -> dict[str, Any]:
     """Train, from the last checkpoint if there is one; save the best model and the log; return the facts."""
     checkpoints = folder / "checkpoints"
-    # where TensorBoard writes, beside the products; other trackers have places of their own
-    os.environ["TENSORBOARD_LOGGING_DIR"] = str(folder.parent / "tracking" / folder.name.removesuffix(".partial"))
+    for callback in trainer.callback_handler.callbacks:
+        if isinstance(callback, TensorBoardCallback):  # beside the products; other trackers have places of their own
+            callback.logging_dir = str(folder.parent / "tracking" / folder.name.removesuffix(".partial"))
     last = processes.from_main(lambda: _last_checkpoint(checkpoints))
     if last is None or _state(last).global_step < trainer.args.max_steps:  # else only what follows was cut off
         trainer.train(resume_from_checkpoint=str(last) if last else None)
     processes.wait()  # until the last checkpoint is written
+    sizes = [(p.numel(), p.requires_grad) for p in trainer.accelerator.unwrap_model(trainer.model).parameters()]
     state = _state(checkpoints / f"checkpoint-{trainer.args.max_steps}")
     if processes.is_main():
         best = _chosen(trainer, checkpoints / f"checkpoint-{state.best_global_step}")
@@ -294,7 +296,6 @@ def run(trainer: Any, tokenizer: PreTrainedTokenizerBase, folder: Path) -> dict[
     processes.wait()  # until nobody reads checkpoints any more
     if processes.is_main():
         shutil.rmtree(checkpoints)
-    sizes = [(p.numel(), p.requires_grad) for p in trainer.accelerator.unwrap_model(trainer.model).parameters()]
     return {
         "chosen_step": state.best_global_step,
         "dev_bleu": state.best_metric,

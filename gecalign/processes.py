@@ -86,3 +86,12 @@ def state() -> PartialState:
             "`torchrun --nproc_per_node N -m gecalign ...`; on CPUs `accelerate launch --cpu` starts only one."
         )
     return connected
+
+
+def leave() -> None:
+    """Part from the other processes, at the end of a program."""
+    if count() > 1:
+        import torch
+
+        if torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()

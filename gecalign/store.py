@@ -29,6 +29,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,28 @@ class Stage:
 
 class StageError(RuntimeError):
     """A stage could not be loaded or made; the message says what to do."""
+
+
+class NotMade(StageError):
+    """A product does not exist yet."""
+
+
+_loaded: ContextVar[dict[Path, Stage] | None] = ContextVar("loaded", default=None)
+
+
+@contextmanager
+def only_existing() -> Iterator[dict[Path, Stage]]:
+    """Within this, products are loaded and never made; what was loaded is in the result, in the order of making.
+
+    Raises:
+        NotMade: something was asked for that does not exist.
+    """
+    loaded: dict[Path, Stage] = {}
+    before = _loaded.set(loaded)
+    try:
+        yield loaded
+    finally:
+        _loaded.reset(before)
 
 
 def runs_folder() -> Path:
@@ -128,11 +151,21 @@ def obtain(
     """
     spec = json.loads(json.dumps(spec))
     folder = root / f"{name}-{digest_of(spec)}"
+    if (loaded := _loaded.get()) is not None:
+        if folder not in loaded:  # verified once: a large model takes seconds
+            loaded[folder] = _existing(folder)
+        return loaded[folder]
     if processes.from_main(folder.exists):
         return load(folder)
     with _alone(folder):
         if not processes.from_main(folder.exists):
             _make(folder, name, spec, make, announce, shared)
+    return load(folder)
+
+
+def _existing(folder: Path) -> Stage:
+    if not folder.exists():
+        raise NotMade(f"there is no {folder} yet.")
     return load(folder)
 
 

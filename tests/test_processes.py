@@ -13,12 +13,15 @@ import pandas as pd
 import pytest
 import together
 import torch
+import yaml
+from accelerate.commands.config.config_args import load_config_from_file
 from training import same, weights
 
 from gecalign import processes
 
 pytestmark = pytest.mark.slow
 SCRIPT = Path(together.__file__)
+CONFIGS = SCRIPT.parents[1] / "configs"
 
 
 def launch(task: str, base: Path, folder: Path, count: int = 2, **environment: str) -> subprocess.CompletedProcess:
@@ -96,12 +99,27 @@ def test_groups_of_grpo_are_whole_though_processes_share_them(two):
     assert groups["completion"].nunique() > 4  # processes do not draw the same
 
 
+def test_weights_that_are_sharded_by_fsdp_train_to_the_same(base, one, tmp_path):
+    settings = yaml.safe_load((CONFIGS / "fsdp2.yaml").read_text(encoding="utf-8"))["fsdp_config"]
+    sharding = {name.upper(): str(value).lower() for name, value in settings.items()}
+    done = launch("sharded", base, tmp_path, ACCELERATE_USE_FSDP="true", **sharding)
+    assert done.returncode == 0, done.stderr[-3000:]
+    for told in seen(tmp_path):
+        assert told["sharded"]
+        assert all(told["sharded"])
+        assert told["written"] == one[1]["written"]
+    assert close(one[0] / "sft", tmp_path / "sft")
+    assert close(one[0] / "dpo", tmp_path / "dpo")
+
+
 def test_every_stage_runs_and_leaves_one_folder(base, tmp_path):
     done = launch("study", base, tmp_path)
     assert done.returncode == 0, done.stderr[-3000:]
     first, second = seen(tmp_path)
     assert first == second
-    assert first["agree"] and first["shape"] == [6, 4] and first["processes"] == 2
+    assert first["agree"]
+    assert first["shape"] == [6, 4]
+    assert first["processes"] == 2
     folders = [path.name for path in (tmp_path / "runs" / "local" / "seed-0").iterdir() if path.is_dir()]
     assert not [name for name in folders if name.endswith(".partial")]
     assert len([name for name in folders if name.startswith("sft-")]) == 2  # the model, and its evaluation
@@ -119,8 +137,18 @@ def test_a_training_is_resumed_after_one_process_was_killed(base, tmp_path):
     whole = launch("killed", base, tmp_path / "whole")
     assert whole.returncode == 0, whole.stderr[-3000:]
     resumed, uninterrupted = seen(tmp_path / "cut")[0], seen(tmp_path / "whole")[0]
-    assert resumed["resumed"] and not uninterrupted["resumed"]
+    assert resumed["resumed"]
+    assert not uninterrupted["resumed"]
     assert same(Path(resumed["folder"]), Path(uninterrupted["folder"]))
+
+
+@pytest.mark.parametrize("name", ["ddp", "fsdp2", "multi-node"])
+def test_accelerate_reads_the_launch_configurations(name):
+    found = load_config_from_file(str(CONFIGS / f"{name}.yaml"))
+    assert found.num_processes >= 2
+    assert not found.use_cpu
+    assert (found.distributed_type == "FSDP") == bool(found.fsdp_config) == (name == "fsdp2")
+    assert found.num_machines == (2 if name == "multi-node" else 1)
 
 
 def test_a_batch_that_processes_cannot_share_is_refused(monkeypatch):

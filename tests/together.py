@@ -44,14 +44,13 @@ def grpo(base: Path, folder: Path) -> dict:
     """Train by GRPO; the facts tell a digest of the weights that this process ends with."""
     (model, tokenizer), (reference, _) = models.load(base), models.load(base)
     settings = replace(test_train_grpo.SETTINGS, steps=4, evaluations=2)
-    facts = train.grpo(
-        model, reference, tokenizer, test_train_grpo.ROWS, DEV, settings, PROMPT, DECODING, 0, folder
-    )
+    facts = train.grpo(model, reference, tokenizer, test_train_grpo.ROWS, DEV, settings, PROMPT, DECODING, 0, folder)
     return facts | {"weights": digest(model)}
 
 
 def digest(model) -> str:
-    return store.digest_of({name: weight.tolist() for name, weight in model.state_dict().items()})
+    whole = {n: w.full_tensor() if hasattr(w, "full_tensor") else w for n, w in model.state_dict().items()}
+    return store.digest_of({name: weight.tolist() for name, weight in whole.items()})
 
 
 def written(base: Path) -> list[list[str]]:
@@ -78,7 +77,10 @@ def study(base: Path, folder: Path) -> dict:
     corpus = base.parent / "corpus.jsonl"
     one = Study(factories.preference_profile(base, corpus), 0, folder / "runs")
     check = one.reward_check()
-    scores = {name: one.evaluation(name, "test").scores.row()["BLEU"] for name in ("copy", "base", "sft", "dpo", "grpo", "raft")}
+    scores = {
+        name: one.evaluation(name, "test").scores.row()["BLEU"]
+        for name in ("copy", "base", "sft", "dpo", "grpo", "raft")
+    }
     samples = one.samples()
     return {
         "scores": scores,
@@ -107,7 +109,33 @@ def lora(base: Path, folder: Path) -> dict:
     return sft(base, folder, LoRA(rank=4))
 
 
-TASKS = {task.__name__: task for task in (trainings, study, killed, lora)}
+def sharded(base: Path, folder: Path) -> dict:
+    """Run SFT and DPO with weights that are sharded by FSDP2, which Accelerate itself uses only on accelerators."""
+    from accelerate.state import AcceleratorState
+    from accelerate.utils import DistributedType
+
+    ordinary = AcceleratorState.__init__
+
+    def sharding(self, *args, fsdp_plugin=None, **kwargs):
+        ordinary(self, *args, fsdp_plugin=fsdp_plugin, **kwargs)
+        plugin = fsdp_plugin or self.__dict__.get("fsdp_plugin")
+        if plugin is not None:
+            assert plugin.fsdp_version == 2
+            self.distributed_type, self.fsdp_plugin = DistributedType.FSDP, plugin
+
+    AcceleratorState.__init__ = sharding
+    shards: list[bool] = []
+    prepare = loop.EvaluateAt.on_step_end
+
+    def looking(self, args, state, control, model=None, **kwargs):
+        shards.append(all(hasattr(weight, "full_tensor") for weight in model.parameters()))
+        prepare(self, args, state, control, **kwargs)
+
+    loop.EvaluateAt.on_step_end = looking
+    return trainings(base, folder) | {"sharded": shards}
+
+
+TASKS = {task.__name__: task for task in (trainings, study, killed, lora, sharded)}
 
 
 def main(task: str, base: str, folder: str) -> None:
