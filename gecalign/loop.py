@@ -205,6 +205,8 @@ def micro_batch(
     engine: config.Engine,
     lora: config.LoRA,
     texts: int = 1,
+    scored: int | None = None,
+    frozen: int = 0,
 ) -> int:
     """Return how many rows a process has in memory at once: what the settings say, or as many as fit.
 
@@ -213,6 +215,8 @@ def micro_batch(
     Args:
         length: tokens of the longest text, prompt and completion together.
         texts: texts in a row.
+        scored: tokens of a text that the loss is computed on, at the most; None: all.
+        frozen: other models that compute during an update.
 
     Raises:
         ValueError: the micro-batch of the settings does not divide the batch, or not even one row fits.
@@ -226,10 +230,10 @@ def micro_batch(
         return settings.micro_batch_size
     on_cpu = model.device.type == "cpu"
     how = memory.Training(
-        models.precision(engine), not on_cpu, engine.gradient_checkpointing, lora.rank, processes.count()
+        models.precision(engine), not on_cpu, engine.gradient_checkpointing, lora.rank, processes.count(), frozen
     )
     free = memory.free(engine) // (processes.count() if on_cpu else 1)
-    fitting = memory.micro_batch(batch, length, memory.shape_of(model.config), free, how, texts=texts)
+    fitting = memory.micro_batch(batch, length, memory.shape_of(model.config), free, how, texts=texts, scored=scored)
     return min(processes.gather([fitting]))
 
 

@@ -188,8 +188,10 @@ def dpo_trainer(
             "(pairs__samples, pairs__prompts), warmer (pairs__temperature), or from prompts that SFT has not seen."
         )
     steps = settings.epochs * -(-len(train) // settings.batch_size)
-    longer = [{"prompt": p.prompt, "completion": max(p.chosen, p.rejected, key=len)} for p in (*train, *held_out)]
-    micro_batch = loop.micro_batch(settings, model, _longest(longer, tokenizer), engine, lora, texts=2)
+    texts = [(p.prompt, text) for p in (*train, *held_out) for text in (p.chosen, p.rejected)]
+    longest = _longest([{"prompt": asked, "completion": text} for asked, text in texts], tokenizer)
+    scored = _longest([{"prompt": "", "completion": text} for _, text in texts], tokenizer)
+    micro_batch = loop.micro_batch(settings, model, longest, engine, lora, texts=2, scored=scored)
     trainer = loop.measured(
         DPOTrainer, evaluate_loss=bool(held_out)
     )(
@@ -236,7 +238,8 @@ def grpo_trainer(
     objective = rewards.objective(settings.reward)
     asked = [{"prompt": row["prompt"], "completion": ""} for row in grpo_rows(train, prompt)]
     longest = _longest(asked, tokenizer) + decoding.max_new_tokens
-    micro_batch = loop.micro_batch(settings, model, longest, engine, lora)
+    scored, frozen = decoding.max_new_tokens, 1  # the reference of the KL divergence
+    micro_batch = loop.micro_batch(settings, model, longest, engine, lora, scored=scored, frozen=frozen)
     shared = loop.shared_arguments(settings, settings.steps, seed, folder, engine, micro_batch)
     trainer = loop.measured(
         _Watched, evaluate_loss=False
