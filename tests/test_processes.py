@@ -17,10 +17,11 @@ import yaml
 from accelerate.commands.config.config_args import load_config_from_file
 from training import same, weights
 
-from gecalign import processes
+from gecalign import cli, processes
 
 pytestmark = pytest.mark.slow
 SCRIPT = Path(together.__file__)
+ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
 CONFIGS = SCRIPT.parents[1] / "configs"
 
 
@@ -30,7 +31,7 @@ def launch(task: str, base: Path, folder: Path, count: int = 2, **environment: s
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(count)]
     return subprocess.run(
         [*command, str(SCRIPT), task, str(base), str(folder)],
-        env=os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""} | environment,
+        env=ENVIRONMENT | environment,
         capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
 
@@ -126,6 +127,28 @@ def test_every_stage_runs_and_leaves_one_folder(base, tmp_path):
     readings = (tmp_path / "runs" / "local" / "test-readings.txt").read_text(encoding="utf-8").splitlines()
     assert len(readings) == len(set(readings)) == 5
     assert done.stderr.count("[sft] making") == 1
+
+
+def test_the_command_line_makes_products_once_and_prints_once(tmp_path):
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "gecalign"]
+    done = subprocess.run(
+        [*command, "run", "pairs", "--profile", "smoke", "--skip-checks"],
+        env=ENVIRONMENT | {"GECALIGN_RUNS": str(tmp_path)}, capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert json.loads(done.stdout)["pairs"] > 0  # one JSON document: what one process prints
+    assert "destroy_process_group" not in done.stderr
+    sft = json.loads(next(tmp_path.glob("smoke/seed-0/sft-*/stage.json")).read_text(encoding="utf-8"))
+    assert sft["machine"]["processes"] == 2
+
+
+def test_the_book_is_not_built_by_several_processes(monkeypatch, capsys):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setattr(sys, "argv", ["gecalign", "book", "--profile", "smoke"])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert end.value.code == 1
+    assert "the book is built by one process, and there are 2" in capsys.readouterr().err
 
 
 def test_a_training_is_resumed_after_one_process_was_killed(base, tmp_path):

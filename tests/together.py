@@ -24,9 +24,10 @@ from gecalign.config import SFT, Decoding, LoRA
 from gecalign.decode import decode
 from gecalign.study import Study
 
-# 32 rows and 20 pairs: epochs of whole batches of 8 and 4
+# 56 rows and 20 pairs: epochs of whole batches of 8 and 4, in which one process and two group rows by length differently
+# unless they are told what a whole batch is
 SETTINGS = SFT(steps=8, batch_size=8, learning_rate=1e-2, warmup_steps=2, evaluations=4)
-ROWS = factories.examples(32)
+ROWS = factories.examples(56)
 
 
 def sft(base: Path, folder: Path, lora: LoRA = train.NO_LORA) -> dict:
