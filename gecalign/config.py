@@ -35,7 +35,7 @@ class Data:
     test_rows: int = 2000
     seed: int = 0  # of the generated corpus and the hasty annotator, not of the study
     miss: float = 0.0  # the share of errors that the hasty annotator leaves in demonstrations; 0: careful
-    max_chars: int = 1000  # longer sources or references are dropped, and counted
+    max_chars: int = 1000  # and bytes in UTF-8; longer sources or references are dropped, and counted
 
 
 @dataclass(frozen=True, slots=True)

@@ -142,10 +142,16 @@ def _unusable(source: str, reference: str, name: str, ids: set, pairs: set, max_
         (not reference, "reference is empty"),
         (not _is_unicode(source + reference), "not valid Unicode"),
         (max(len(source), len(reference)) > max_chars, f"longer than {max_chars} characters"),
+        # a byte-level tokenizer may make a token of every byte, and a prompt must not outgrow a model's context
+        (max(map(_bytes, (source, reference))) > max_chars, f"longer than {max_chars} bytes"),
         (name in ids, "id occurred before"),
         ((source, reference) in pairs, "pair occurred before"),
     )
     return next((reason for failed, reason in checks if failed), None)
+
+
+def _bytes(text: str) -> int:
+    return len(text.encode(errors="surrogatepass"))
 
 
 def _is_unicode(text: str) -> bool:
@@ -240,19 +246,25 @@ def _read_parquet(path: Path) -> list[Row]:
 
 def _read_hub(config: Data) -> dict[str, Iterable[Mapping[str, object]]]:
     import datasets
+    from huggingface_hub import snapshot_download
+
+    from gecalign import hub
 
     if config.revision is None:
         raise ValueError(
             f"{config.source!r} is neither 'tinygec' nor a local file or folder. As the name of a data set on the hub "
             "it needs a pinned revision (data__revision), so that the study stays the same when the data set changes."
         )
+    hub.ask("dataset", config.source, config.revision, "README.md")
     try:
-        loaded = datasets.load_dataset(config.source, revision=config.revision)
-    except (OSError, ConnectionError, datasets.exceptions.DatasetNotFoundError) as error:
+        # By the hub's own cache: where the hub cannot be reached, `load_dataset(name)` takes whatever revision it
+        # finds in its own.
+        folder = snapshot_download(config.source, repo_type="dataset", revision=config.revision)
+        loaded = datasets.load_dataset(folder)
+    except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
         raise ValueError(
-            f"the data set {config.source!r} could not be had from the hub ({type(error).__name__}: {error}). Three "
-            "ways out: go online (and `hf auth login` where it is gated); download it elsewhere and set data__source "
-            "to the folder; or use the profile tiny, which needs no hub."
+            f"the data set {config.source!r} could not be read ({type(error).__name__}: {error}). "
+            f"{hub.ways_out('dataset')}"
         ) from error
     if "train" not in loaded:
         raise ValueError(f"the data set {config.source!r} has no split train; it has: {', '.join(loaded)}.")

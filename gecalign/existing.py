@@ -1,9 +1,9 @@
 """What a study has made already, without making anything.
 
 A study makes what it is asked for. Where that would be wrong, because it takes hours, or reads the test set once more,
-ask it within `only`:
+ask it within `store.only_existing`:
 
-    with existing.only() as found:
+    with store.only_existing() as found:
         study.trained("dpo")        # raises NotMade, or leaves all products behind it in `found`
 """
 
@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 
 from gecalign import config
 from gecalign.store import NotMade as NotMade
-from gecalign.store import Stage
-from gecalign.store import only_existing as only
+from gecalign.store import Stage, only_existing
 from gecalign.systems import UNTRAINED
 
 if TYPE_CHECKING:
@@ -31,7 +30,7 @@ def chain(study: Study, system: str) -> tuple[Stage, ...]:
         ValueError: there is no such system, it is not trained, or nobody has trained it yet; the message says how.
     """
     try:
-        with only() as found:
+        with only_existing() as found:
             study.variant(study.profile).trained(system)  # a fresh study, which has nothing in memory
     except NotMade as absent:
         raise NotMade(

@@ -135,7 +135,7 @@ def _subject(study: Study, system: str, chain: tuple[store.Stage, ...], reposito
 def _evaluated(study: Study, system: str, split: str) -> tuple[Outputs, ...]:
     """Return evaluations that exist, copying first, the system last; none where the system itself has none."""
     found = []
-    with existing.only():
+    with store.only_existing():
         for name in dict.fromkeys(("base", "sft", CONTROL, system)) if study.examples(split) else ():
             try:
                 found.append(study.evaluation(name, split))

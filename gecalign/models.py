@@ -14,13 +14,13 @@ import torch
 from safetensors import SafetensorError
 from transformers import (
     AutoModelForCausalLM,
-    AutoTokenizer,
     GenerationConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
 )
 
-from gecalign import processes
+from gecalign import hub, processes
 from gecalign.config import Engine, Model
 from gecalign.store import digest_of, file_digests
 
@@ -88,8 +88,12 @@ def load(config: Model | Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase
             f"{name!r} is not a local folder. As the name of a model on the hub it needs a pinned revision "
             "(model__revision), so that the study stays the same when the model is changed there."
         )
+    else:
+        hub.ask("model", name, revision, "config.json")
     try:
-        tokenizer = AutoTokenizer.from_pretrained(name, revision=revision)
+        # As tokenizer.json says. The class that the model names may build another one from its vocabulary: SmolLM's,
+        # GPT2Tokenizer, loses that digits are split, and makes other tokens than the model was trained on.
+        tokenizer = PreTrainedTokenizerFast.from_pretrained(name, revision=revision)
         model, report = AutoModelForCausalLM.from_pretrained(
             name, revision=revision, dtype=torch.float32, use_safetensors=True, output_loading_info=True
         )
@@ -97,7 +101,7 @@ def load(config: Model | Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase
         raise ValueError(f"the model {name!r} could not be loaded ({error}). {_way_out(folder)}") from error
     if absent := sorted(report["missing_keys"]):  # the library would fill them with random numbers
         raise ValueError(f"the weights of {name!r} lack {len(absent)} tensors, such as {absent[0]}. {_way_out(folder)}")
-    _prepare_tokenizer(tokenizer, name)
+    _prepare_tokenizer(tokenizer, name, model.get_input_embeddings().num_embeddings)
     # a repetition penalty, for example, that came with the model would be mixed into our decoding settings
     special = {name: getattr(tokenizer, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
     model.generation_config = GenerationConfig(**special)
@@ -114,7 +118,7 @@ def _check_folder(folder: Path) -> None:
     needed = {
         "config.json": (folder / "config.json").exists(),
         "*.safetensors": any(folder.glob("*.safetensors")),
-        "tokenizer.json or tokenizer_config.json": any(folder.glob("tokenizer*.json")),
+        "tokenizer.json": (folder / "tokenizer.json").exists(),
     }
     if missing := [name for name, there in needed.items() if not there]:
         raise ValueError(
@@ -126,15 +130,23 @@ def _check_folder(folder: Path) -> None:
 def _way_out(folder: Path | None) -> str:
     if folder:
         return "A file in this folder is damaged or belongs to another model: copy or download the folder again."
-    return (
-        "Three ways out: go online (and `hf auth login` where it is gated); download it elsewhere and set model__name "
-        "to the folder; or use the profile tiny."
-    )
+    return hub.ways_out("model")
 
 
-def _prepare_tokenizer(tokenizer: PreTrainedTokenizerBase, name: str) -> None:
+def _prepare_tokenizer(tokenizer: PreTrainedTokenizerBase, name: str, vocabulary: int) -> None:
     if tokenizer.eos_token is None:
         raise ValueError(f"the tokenizer of {name!r} has no EOS token, so no model could learn where to stop.")
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
+    if (largest := max(tokenizer.get_vocab().values())) >= vocabulary:
+        raise ValueError(
+            f"the tokenizer of {name!r} has a token of number {largest}, and the model knows only {vocabulary}: they "
+            "do not belong together, or a token was added without a row in the model's embeddings."
+        )
+    if (last := tokenizer("a")["input_ids"][-1]) in tokenizer.all_special_ids:
+        raise ValueError(
+            f"the tokenizer of {name!r} puts {tokenizer.convert_ids_to_tokens(last)!r} after every text, so that a "
+            "prompt would end before it is answered. Remove that from the post_processor in its tokenizer.json."
+        )
+    tokenizer.clean_up_tokenization_spaces = False  # it would remove blanks that the model wrote
     tokenizer.padding_side = "left"

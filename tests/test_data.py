@@ -3,6 +3,7 @@ import random
 from collections import Counter
 
 import factories
+import hub
 import pytest
 
 from gecalign import data
@@ -147,18 +148,17 @@ def test_an_unreachable_hub_is_answered_with_three_ways_out():
         data.build(Data(source="nobody/nothing", revision="abc"))
 
 
-def from_hub(monkeypatch, **splits):
-    import datasets
+def from_hub(folder, **splits) -> data.Corpus:
+    revision = "0" * 40
+    hub.save_coedit(folder / "set" / revision, splits)
+    with hub.serving({("datasets", "some/set"): folder / "set"}, folder / "cache"):
+        return data.build(Data(source="some/set", revision=revision, task="gec", dev_rows=2, test_rows=3))
 
-    found = {name: datasets.Dataset.from_list(rows) for name, rows in splits.items()}
-    monkeypatch.setattr(datasets, "load_dataset", lambda name, revision: found)
-    return Data(source="some/set", revision="abc", task="gec", dev_rows=2, test_rows=3)
 
-
-def test_a_hub_set_gives_the_same_corpus_as_its_file(tmp_path, monkeypatch):
+def test_a_hub_set_gives_the_same_corpus_as_its_file(tmp_path):
     rows = factories.coedit_rows(20)
     expected = data.build(local(factories.write_jsonl(tmp_path / "x.jsonl", rows)))
-    assert data.build(from_hub(monkeypatch, train=rows)) == expected
+    assert from_hub(tmp_path, train=rows) == expected
 
 
 @pytest.mark.parametrize(
@@ -168,13 +168,12 @@ def test_a_hub_set_gives_the_same_corpus_as_its_file(tmp_path, monkeypatch):
             {"train": [{"source": "a"}]},
             "split train of some/set has no column src and no tgt; its columns: source",
         ),
-        ({"train": [ROW], "validation": [{"src": "a"}]}, "split validation of some/set has no column tgt"),
         ({"test": [ROW]}, "has no split train; it has: test"),
     ],
 )
-def test_a_hub_set_of_another_shape_is_refused(monkeypatch, splits, words):
-    with pytest.raises(ValueError, match=words):
-        data.build(from_hub(monkeypatch, **splits))
+def test_a_hub_set_of_another_shape_is_refused(tmp_path, splits, words):
+    with pytest.raises(ValueError, match=f"(?s){words}"):
+        from_hub(tmp_path, **splits)
 
 
 # ---- instructions

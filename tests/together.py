@@ -24,7 +24,7 @@ from gecalign.config import SFT, Decoding, LoRA
 from gecalign.decode import decode
 from gecalign.study import Study
 
-# 56 rows and 20 pairs: epochs of whole batches of 8 and 4, in which one process and two group rows by length differently
+# 56 rows and 20 pairs: epochs of whole batches of 8 and 4. One process and two would group 56 rows by length differently
 # unless they are told what a whole batch is
 SETTINGS = SFT(steps=8, batch_size=8, learning_rate=1e-2, warmup_steps=2, evaluations=4)
 ROWS = factories.examples(56)
