@@ -366,8 +366,9 @@ def fitting(
 
 
 def _lengths(rows: Sequence[dict[str, str]], tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """Return the tokens of each row: prompt, completion and EOS."""
-    return [len(ids) + 1 for ids in tokenizer([row["prompt"] + row["completion"] for row in rows])["input_ids"]]
+    """Return the tokens of each row, prompt, completion and EOS, or what stands in a column `text` alone."""
+    texts = [row["prompt"] + row["completion"] if "prompt" in row else row["text"] for row in rows]
+    return [len(ids) + 1 for ids in tokenizer(texts)["input_ids"]]
 
 
 def _longest(rows: Sequence[dict[str, str]], tokenizer: PreTrainedTokenizerBase) -> int:
