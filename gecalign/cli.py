@@ -9,10 +9,13 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from gecalign import processes
 
 if TYPE_CHECKING:
     from gecalign.evaluation import SystemEvaluation
@@ -32,6 +35,11 @@ SetOption = Annotated[
     typer.Option("--set", help="change a value of the profile: part.field=value; may be repeated"),
 ]
 
+SkipOption = Annotated[
+    bool, typer.Option("--skip-checks", help="begin without the checks that come before what takes long")
+]
+
+COMPARED = ("copy", "base", "sft", "sft-continued", "dpo", "grpo")
 TRIALS, GROUP_SIZES = Path("results/trials.csv"), Path("results/group-sizes.csv")
 
 
@@ -59,11 +67,14 @@ def run(
     profile: ProfileOption = "tiny",
     seed: SeedOption = 0,
     set_: SetOption = None,
+    skip_checks: SkipOption = False,
 ) -> None:
     """Make a product of the study, and what it needs. What exists is loaded; what was cut off is resumed."""
     study = _study(profile, seed, set_)
+    if not skip_checks:
+        _guard(study, COMPARED if what == "all" else (what,))
     if what == "all":
-        _print_scores(_evaluated(study))
+        _print_all(study)
         return
     stage = study.product(what)
     typer.echo(json.dumps({"folder": str(stage.folder), **stage.facts}, indent=2))
@@ -74,15 +85,35 @@ def doctor(
     profile: ProfileOption = "tiny",
     seed: SeedOption = 0,
     set_: SetOption = None,
+    quick: Annotated[bool, typer.Option(help="only what needs no training: seconds")] = False,
 ) -> None:
-    """Look for what would make a long training worthless before it starts."""
+    """Look for what would make a long training worthless before it starts. Trains SFT, unless --quick."""
     from gecalign import doctor as checks
 
-    found = checks.examine(_study(profile, seed, set_))
-    for check in found:
-        typer.echo(f"{check.status.upper():<5} {check.name}: {check.words}")
+    found = checks.with_progress(_study(profile, seed, set_), quick)
+    checks.show(found)
     if any(check.status == "fail" for check in found):
         raise typer.Exit(1)
+
+
+@app.command("plan")
+def plan_(
+    profile: ProfileOption = "tiny",
+    set_: SetOption = None,
+    seeds: Annotated[int, typer.Option(help="how many: 0, 1, 2, ...")] = 1,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+) -> None:
+    """Say what a study will take, step by step: updates, samples, tokens, disk, memory, time. Loads no model."""
+    from rich.console import Console
+
+    from gecalign import plan, plan_table, processes
+
+    study = _study(profile, 0, set_)
+    with Console(stderr=True).status("measuring how fast this machine is"):
+        made = plan.make(study, seeds)
+    if processes.is_main():
+        console = Console()
+        typer.echo(made.to_json()) if as_json else console.print(plan_table.render(made, console.width))
 
 
 @app.command()
@@ -138,11 +169,16 @@ def study_(
     jobs: Annotated[int | None, typer.Option(help="seeds side by side; by default one a core without a GPU")] = None,
     set_: SetOption = None,
     output: Annotated[Path | None, typer.Option(help="where results go; by default results/<profile>")] = None,
+    skip_checks: SkipOption = False,
 ) -> None:
     """Make every system and every control with several seeds, and write the results that the book reads."""
     from gecalign import multiseed, store
+    from gecalign.trained import TRAINED
 
-    chosen = _study(profile, 0, set_).profile
+    first = _study(profile, 0, set_)
+    if not skip_checks:
+        _guard(first, tuple(TRAINED))
+    chosen = first.profile
     folder = multiseed.study(chosen, seeds, jobs)
     target = output or store.project_folder() / "results" / chosen.name
     multiseed.publish(folder, target)
@@ -152,28 +188,77 @@ def study_(
 
 @app.command()
 def correct(
+    context: typer.Context,
     text: Annotated[str, typer.Argument(help='a sentence, such as "She go to school."; - reads lines from stdin')],
     profile: ProfileOption = "tiny",
     seed: SeedOption = 0,
     set_: SetOption = None,
     system: Annotated[str, typer.Option(help="whose model: base, sft, dpo, grpo, ...")] = "sft",
+    model: Annotated[
+        Path | None, typer.Option(help="a folder that `gecalign export` wrote, instead of profile, seed and system")
+    ] = None,
+    prompt: Annotated[
+        str | None, typer.Option(help="with --model: what its model was trained with, {source} where the sentence goes")
+    ] = None,
+    train: Annotated[bool, typer.Option(help="train a large model here and now if need be")] = False,
     plain: Annotated[bool, typer.Option(help="print the corrected text only")] = False,
 ) -> None:
     """Correct a sentence, and mark what was changed."""
-    from gecalign import markup, prompts
+    from gecalign import existing, markup, prompts
+    from gecalign import export as exporting
     from gecalign.decode import decode
 
     sentences = [line.strip() for line in (sys.stdin if text == "-" else [text]) if line.strip()]
     if not sentences:
         raise ValueError("there is nothing to correct: the text is empty.")
-    study = _study(profile, seed, set_)
-    asked = [prompts.render(study.profile.prompt, sentence) for sentence in sentences]
-    outputs = decode(*study.model(system), asked, study.profile.decoding)
-    for sentence, (output,) in zip(sentences, outputs, strict=True):
+    if model:
+        _refuse(context, "--model brings its prompt and decoding", "profile", "seed", "set_", "system", "train")
+        exported = exporting.load(model, prompt)
+        asking, decoding, engine = exported.prompt, exported.decoding, None
+        loaded = exported.model, exported.tokenizer
+    else:
+        _refuse(context, "systems are asked with the prompt of their profile (--set prompt.template=...)", "prompt")
+        study = _study(profile, seed, set_)
+        if not train:
+            existing.check_quick(study, system)
+        (asking, decoding), engine = study.asking, study.profile.engine
+        loaded = study.model(system)
+    asked = [prompts.render(asking, sentence) for sentence in sentences]
+    outputs = decode(*loaded, asked, decoding, progress="correcting" if len(asked) > 1 else None, engine=engine)
+    for sentence, (output, *_) in zip(sentences, outputs, strict=True):
         hypothesis = prompts.hypothesis(output.text)
         typer.echo(hypothesis if plain else markup.to_terminal(sentence, hypothesis, sys.stdout.isatty()))
         if output.truncated:
             typer.echo("(cut off: the output reached the length limit)", err=True)
+
+
+@app.command()
+def export(
+    folder: Annotated[Path, typer.Argument(help="where the model goes: a folder that does not exist yet, or is empty")],
+    system: Annotated[str, typer.Option(help="whose model: sft, dpo, grpo, ...")],
+    profile: ProfileOption = "tiny",
+    seed: SeedOption = 0,
+    set_: SetOption = None,
+    push_to: Annotated[
+        str | None, typer.Option("--push-to", help="upload it, too, to this model repository on the hub: user/name")
+    ] = None,
+    private: Annotated[bool, typer.Option(help="with --push-to: only you can see the repository")] = False,
+    force: Annotated[bool, typer.Option(help="replace an earlier export")] = False,
+) -> None:
+    """Write a trained model as a standard Transformers folder with a model card, and upload it if asked to."""
+    from gecalign import export as exporting
+    from gecalign import licences
+
+    study = _study(profile, seed, set_)
+    if private and not push_to:
+        raise ValueError("--private is about the repository on the hub: it needs --push-to user/name.")
+    if push_to:
+        licences.check_name(licences.of(study.profile.model), push_to)
+    exporting.export(study, system, folder, force=force, repository=push_to)
+    size = sum(path.stat().st_size for path in folder.iterdir()) / 1e6
+    typer.echo(f"{system} of {profile}, seed {seed}: {folder} ({size:.1f} MB)")
+    if push_to:
+        typer.echo(f"pushed: {exporting.push(folder, push_to, private)}")
 
 
 @app.command()
@@ -251,16 +336,27 @@ def book(
     profile: ProfileOption = "tiny",
     seed: SeedOption = 0,
     only: Annotated[list[str] | None, typer.Option(help="a chapter, such as 02; may be repeated")] = None,
+    skip_checks: SkipOption = False,
 ) -> None:
     """Run every chapter and build the site."""
     from gecalign import book as builder
 
-    _prepare(_study(profile, seed, None))  # the chapters would make it too, but without a progress bar
+    if processes.count() > 1:
+        raise ValueError(
+            f"the book is built by one process, and there are {processes.count()}. Run the study with several "
+            "(`gecalign run all`), then `gecalign book` with one: it loads what they made."
+        )
+    study = _study(profile, seed, None)
+    if not (skip_checks or profile in ("smoke", "tiny")):
+        _guard(study, COMPARED)
+    _prepare(study)  # the chapters would make it too, but without a progress bar
     builder.build(profile, seed, only or ())
 
 
 def main() -> None:
     """Run the command line; print errors that a user can mend without a traceback."""
+    if not processes.is_main():
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - to the end; printed is once
     try:
         app()
     except (ValueError, OSError, RuntimeError) as error:
@@ -268,9 +364,20 @@ def main() -> None:
             raise
         typer.echo(f"gecalign: {error}", err=True)
         sys.exit(1)
+    except SystemExit as end:  # how typer ends
+        if not end.code:
+            processes.leave()
+        raise
     except KeyboardInterrupt:
         typer.echo("\ninterrupted; what is finished is kept, and the same command goes on from there.", err=True)
         sys.exit(130)
+
+
+def _refuse(context: typer.Context, why: str, *names: str) -> None:
+    """Raise ValueError where one of these options was given."""
+    sources = {name: context.get_parameter_source(name) for name in names}
+    if given := [name for name, source in sources.items() if source and source.name == "COMMANDLINE"]:
+        raise ValueError(f"--{given[0].rstrip('_')} does not go with the other options: {why}.")
 
 
 def _study(profile: str, seed: int, changes: list[str] | None) -> Study:
@@ -295,8 +402,27 @@ def _changes(assignments: list[str]) -> dict[str, Any]:
     return changes
 
 
-def _evaluated(study: Study) -> list[SystemEvaluation]:
-    return [study.evaluation(system, "test") for system in ("copy", "base", "sft", "sft-continued", "dpo", "grpo")]
+def _guard(study: Study, products: Sequence[str]) -> None:
+    """Look at a study before something long is made, and refuse where a check fails."""
+    from gecalign import doctor as checks
+
+    checks.guard(study, products)
+
+
+def _evaluated(study: Study, split: str = "test") -> list[SystemEvaluation]:
+    return [study.evaluation(system, split) for system in COMPARED]
+
+
+def _print_all(study: Study) -> None:
+    """Print the scores on test, and on what the corpus itself sets apart; with a mismatched prompt, too, if so set."""
+    for split in ("test", "validation") if study.examples("validation") else ("test",):
+        typer.echo(f"{split}:")
+        _print_scores(_evaluated(study, split))
+        if other := study.profile.mismatched_prompt:
+            trained = [system for system in COMPARED if system not in ("copy", "base")]
+            mismatched = [study.evaluation(s, split, prompt=other, allow_other_prompt=True) for s in trained]
+            typer.echo(f"{split}, asked with {other.template!r} instead of the prompt of training:")
+            _print_scores(mismatched)
 
 
 def _prepare(study: Study) -> None:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from typing import get_type_hints
+from typing import get_args, get_type_hints
 
 # The revision of the data set that the project was written against (hub commit).
 COEDIT_REVISION = "e9a255c33ef910bc33a9d2b522653fa87521583e"
@@ -239,7 +239,8 @@ def _replace(owner: Profile, part: str, fields: dict[str, object]) -> object:
 
 def _check_type(address: str, value: object, expected: type) -> None:
     # bool is an int to Python; an int is a float to everybody
-    accepted = isinstance(value, expected) or (expected is float and isinstance(value, int))
+    takes_float = expected is float or float in get_args(expected)
+    accepted = isinstance(value, expected) or (takes_float and isinstance(value, int))
     if not accepted or (isinstance(value, bool) and expected is not bool):
         wanted = getattr(expected, "__name__", str(expected))
         raise ValueError(f"{address} must be of type {wanted}, but came as {value!r} ({type(value).__name__}).")

@@ -207,6 +207,7 @@ def micro_batch(
     texts: int = 1,
     scored: int | None = None,
     frozen: int = 0,
+    later: int = 0,
 ) -> int:
     """Return how many rows a process has in memory at once: what the settings say, or as many as fit.
 
@@ -217,6 +218,7 @@ def micro_batch(
         texts: texts in a row.
         scored: tokens of a text that the loss is computed on, at the most; None: all.
         frozen: other models that compute during an update.
+        later: those among them that are not loaded yet.
 
     Raises:
         ValueError: the micro-batch of the settings does not divide the batch, or not even one row fits.
@@ -232,8 +234,9 @@ def micro_batch(
     how = memory.Training(
         models.precision(engine), not on_cpu, engine.gradient_checkpointing, lora.rank, processes.count(), frozen
     )
-    free = memory.free(engine) // (processes.count() if on_cpu else 1)
-    fitting = memory.micro_batch(batch, length, memory.shape_of(model.config), free, how, texts=texts, scored=scored)
+    shape = memory.shape_of(model.config)
+    free = memory.free(engine) // (processes.count() if on_cpu else 1) - later * memory.weights(shape)
+    fitting = memory.micro_batch(batch, length, shape, free, how, texts=texts, scored=scored)
     return min(processes.gather([fitting]))
 
 
@@ -265,7 +268,7 @@ def seconds_per_update(trainer: Trainer) -> float:
     times = []
     for _ in range(3):  # the first ones warm up
         start = time.perf_counter()
-        with trainer.compute_loss_context_manager():
+        with models.autocast(config.Engine(precision=precision_of(trainer))):
             loss = trainer.compute_loss(trainer.model, batch)
         loss.backward()
         times.append(time.perf_counter() - start)
@@ -308,8 +311,13 @@ def run(trainer: Any, tokenizer: PreTrainedTokenizerBase, folder: Path) -> dict[
         "trained_parameters": sum(size for size, trained in sizes if trained),
         "tokens": state.num_input_tokens_seen,
         "micro_batch": trainer.args.train_batch_size,
-        "precision": "bf16" if trainer.args.bf16 else "fp16" if trainer.args.fp16 else "fp32",
+        "precision": precision_of(trainer),
     }
+
+
+def precision_of(trainer: Trainer) -> str:
+    """Return the precision that a trainer computes in."""
+    return "bf16" if trainer.args.bf16 else "fp16" if trainer.args.fp16 else "fp32"
 
 
 def _chosen(trainer: Any, checkpoint: Path) -> PreTrainedModel:

@@ -12,7 +12,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gecalign.config import Engine, Model, Profile
+from gecalign.config import Engine, Model
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
@@ -103,21 +103,32 @@ def shape(model: Model) -> Shape:
 
     try:
         found = AutoConfig.from_pretrained(str(folder or model.name), revision=None if folder else model.revision)
-        return shape_of(found.get_text_config())
+        return shape_of(found)
     except (OSError, ValueError, AttributeError) as error:
         raise ValueError(
-            f"the sizes of the model {model.name!r} could not be read ({error}). Expected a folder with the config.json "
-            f"of a decoder such as Llama, or a model on the hub; known without it: {', '.join(KNOWN)}."
+            f"the sizes of the model {model.name!r} could not be read ({error}). Expected a folder with the "
+            f"config.json of a decoder such as Llama, or a model on the hub; known without it: {', '.join(KNOWN)}."
         ) from error
 
 
-def training(profile: Profile, frozen: int = 0) -> Training:
-    """Return how this process trains with a profile on this machine."""
-    from gecalign import models, processes
+def shape_of(found: PretrainedConfig) -> Shape:
+    """Return the sizes that a model's own configuration gives.
 
-    engine, on = profile.engine, models.device().type != "cpu"
-    return Training(
-        models.precision(engine), on, engine.gradient_checkpointing, profile.lora.rank, processes.count(), frozen
+    Raises:
+        AttributeError: it lacks one.
+    """
+    found = found.get_text_config()
+    heads, hidden = found.num_attention_heads, found.hidden_size
+    return Shape(
+        layers=found.num_hidden_layers,
+        hidden=hidden,
+        heads=heads,
+        kv_heads=getattr(found, "num_key_value_heads", None) or heads,
+        head_dim=getattr(found, "head_dim", None) or hidden // heads,
+        intermediate=getattr(found, "intermediate_size", None) or 4 * hidden,
+        vocabulary=found.vocab_size,
+        tied=bool(found.tie_word_embeddings),
+        context=found.max_position_embeddings,
     )
 
 
@@ -194,11 +205,10 @@ def copies(shape: Shape, how: Training) -> int:
 
 
 def activations(shape: Shape, how: Training, rows: int, length: int) -> int:
-    """Return the bytes that the layers keep for the backward pass, of B = `rows` texts of T = `length` tokens."""
+    """Return the bytes that are kept for the backward pass of B = `rows` texts of T = `length` tokens, without head."""
+    layer = FLOAT * rows * length * shape.hidden if how.checkpointing else _layer(shape, how, rows, length)
     last_norm = 2 * FLOAT * rows * length * shape.hidden
-    if how.checkpointing:
-        return rows * length * shape.layers * FLOAT * shape.hidden + _layer(shape, how, rows, length) + last_norm
-    return shape.layers * _layer(shape, how, rows, length) + last_norm
+    return shape.layers * layer + last_norm
 
 
 def head(shape: Shape, how: Training, rows: int, length: int, scored: int | None = None) -> int:
@@ -207,7 +217,7 @@ def head(shape: Shape, how: Training, rows: int, length: int, scored: int | None
     if how.accelerator:
         tile = min(positions, _TILE[0]) * _TILE[1] * how.width
         gradient = 0 if how.lora_rank else FLOAT * shape.vocabulary * shape.hidden
-        copy = _TILE[1] * shape.hidden * how.width
+        copy = 0 if how.precision == "fp32" else min(_TILE[1], shape.vocabulary) * shape.hidden * how.width
         return tile + gradient + copy + 3 * FLOAT * positions * shape.hidden
     # logits, their logarithmic softmax, and for the entropy its exponential and the product of both
     return 4 * FLOAT * positions * shape.vocabulary
@@ -215,18 +225,23 @@ def head(shape: Shape, how: Training, rows: int, length: int, scored: int | None
 
 def step(shape: Shape, how: Training, rows: int, length: int, scored: int | None = None) -> int:
     """Return the peak bytes of a training with micro-batches of so many texts, beside the loaded models."""
-    layers = activations(shape, how, rows, length) + _passing(shape, how, rows, length)
-    return state(shape, how) + copies(shape, how) + layers + head(shape, how, rows, length, scored)
+    scoring = head(shape, how, rows, length, scored)
+    passing = _passing(shape, how, rows, length)
+    if how.checkpointing:  # a layer is computed again when the head is done
+        last = max(scoring, _layer(shape, how, rows, length) + passing)
+    else:
+        last = scoring + passing
+    return state(shape, how) + copies(shape, how) + activations(shape, how, rows, length) + last
 
 
 def generation(shape: Shape, how: Training, rows: int, prompt: int, new: int) -> int:
     """Return the peak bytes of writing: `rows` texts at once, `prompt` and `new` tokens each, beside the models."""
-    # the rotation of keys is computed in 32 bits, values stay in 16
-    cache = rows * (prompt + new) * shape.keys * (FLOAT + how.width)
-    grown = 2 * cache  # the layer that is being extended is there twice, and in 16 bits a third time
+    # of a layer; the rotation of keys is computed in 32 bits, values stay in 16
+    read, whole = (rows * tokens * shape.keys * (FLOAT + how.width) for tokens in (prompt, prompt + new))
+    reading = shape.layers * read + _passing(shape, how, rows, prompt)
+    extending = whole if how.precision == "fp32" else 2 * whole  # the old one beside the new, and one in 16 bits
     sampling = rows * shape.vocabulary * 8 * FLOAT  # logits, sorted with their places, added up
-    reading = _passing(shape, how, rows, prompt)
-    return shape.layers * cache + grown + sampling + reading + copies(shape, how)
+    return copies(shape, how) + max(reading, shape.layers * whole + extending + sampling)
 
 
 def _layer(shape: Shape, how: Training, rows: int, length: int) -> int:
@@ -245,19 +260,3 @@ def _layer(shape: Shape, how: Training, rows: int, length: int) -> int:
 def _passing(shape: Shape, how: Training, rows: int, length: int) -> int:
     """Return the bytes that a layer takes for a moment: gradients on the way back, or activations without any."""
     return rows * length * (3 * how.width * shape.intermediate + 4 * FLOAT * shape.hidden)
-
-
-def shape_of(found: PretrainedConfig) -> Shape:
-    """Return the sizes that a configuration of Transformers tells."""
-    heads, hidden = found.num_attention_heads, found.hidden_size
-    return Shape(
-        layers=found.num_hidden_layers,
-        hidden=hidden,
-        heads=heads,
-        kv_heads=getattr(found, "num_key_value_heads", None) or heads,
-        head_dim=getattr(found, "head_dim", None) or hidden // heads,
-        intermediate=getattr(found, "intermediate_size", None) or 4 * hidden,
-        vocabulary=found.vocab_size,
-        tied=bool(found.tie_word_embeddings),
-        context=found.max_position_embeddings,
-    )

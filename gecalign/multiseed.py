@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -21,7 +20,8 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from gecalign import config, plan, results, store
+from gecalign import config, plan, processes, results, store
+from gecalign.plan_table import duration
 from gecalign.study import Study
 from gecalign.systems import LABELS, SYSTEMS
 from gecalign.trials import settings_digest
@@ -44,8 +44,10 @@ def study(profile: str | config.Profile, seeds: int, jobs: int | None = None) ->
         raise ValueError(f"--seeds is {seeds}; expected at least 2: one run says nothing about seeds.")
     if jobs is not None and jobs < 1:
         raise ValueError(f"--jobs is {jobs}; expected at least 1.")
+    if processes.count() > 1 and jobs not in (None, 1):
+        raise ValueError(f"{processes.count()} processes share every seed; --jobs starts more of them. Leave it out.")
     if seeds < ENOUGH:
-        print(f"[study] with fewer than {ENOUGH} seeds, intervals over seeds are not to be relied on", file=sys.stderr)
+        processes.say(f"[study] with fewer than {ENOUGH} seeds, intervals over seeds are not to be relied on")
     studies = [Study(profile, seed) for seed in range(seeds)]
     first = studies[0]
     first.corpus  # noqa: B018 - shared by all, so made before they start
@@ -56,7 +58,7 @@ def study(profile: str | config.Profile, seeds: int, jobs: int | None = None) ->
         start = time.perf_counter()
         _run_all(studies, min(jobs or _side_by_side(), seeds))
         results.collect(studies, folder)
-        print(f"[study] {seeds} seeds in {_minutes(time.perf_counter() - start)}", file=sys.stderr)
+        processes.say(f"[study] {seeds} seeds in {duration(time.perf_counter() - start)}")
         return {}
 
     return store.obtain(first.root, "results", spec, make).folder
@@ -88,14 +90,17 @@ def run_seed(study: Study, report: Report) -> None:
 
 
 def _run_all(studies: Sequence[Study], jobs: int) -> None:
-    work = plan.work(studies[0])
-    rates = plan.measure(studies[0])
-    seconds = {system: max(0.1, rates.seconds(work[system])) for system in SYSTEMS}
+    # a training is counted with the evaluations of its system
+    seconds = dict.fromkeys([(one.seed, system) for one in studies for system in SYSTEMS], 0.1)
+    made = plan.make(studies[0], len(studies))
+    for step in made.steps:
+        if (step.seed, step.system) in seconds:
+            seconds[step.seed, step.system] += step.left
     total = sum(seconds.values())
-    console = Console(stderr=True)
+    console = Console(stderr=True, quiet=not processes.is_main())
     console.print(
-        f"[study] {len(studies)} seeds of {len(SYSTEMS)} systems, {jobs} at a time: about "
-        f"{_minutes(total * len(studies) / jobs)} if none is there yet; what is finished is kept.",
+        f"[study] {len(studies)} seeds of {len(SYSTEMS)} systems, {jobs} at a time: about {duration(total / jobs)}; "
+        "what is finished is kept. `gecalign plan` shows more.",
         markup=False, highlight=False,
     )  # fmt: skip
     columns = (
@@ -103,12 +108,12 @@ def _run_all(studies: Sequence[Study], jobs: int) -> None:
         TimeRemainingColumn(),
     )  # fmt: skip
     with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
-        task = bars.add_task("study (seconds of work)", total=round(total * len(studies)))
+        task = bars.add_task("study (seconds of work)", total=round(total))
 
         def told(seed: int, system: str) -> None:
-            bars.advance(task, round(seconds[system]))
+            bars.advance(task, seconds[seed, system])
             if not console.is_terminal:
-                print(f"[study] seed {seed}: {LABELS[system]}", file=sys.stderr)
+                processes.say(f"[study] seed {seed}: {LABELS[system]}")
 
         if jobs == 1:
             for one in studies:
@@ -162,8 +167,4 @@ def _threads(count: int) -> Iterator[None]:
 def _side_by_side() -> int:
     import torch
 
-    return 1 if torch.cuda.is_available() else max(1, os.cpu_count() or 1)
-
-
-def _minutes(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
+    return 1 if torch.cuda.is_available() or processes.count() > 1 else max(1, os.cpu_count() or 1)

@@ -238,8 +238,10 @@ def grpo_trainer(
     objective = rewards.objective(settings.reward)
     asked = [{"prompt": row["prompt"], "completion": ""} for row in grpo_rows(train, prompt)]
     longest = _longest(asked, tokenizer) + decoding.max_new_tokens
-    scored, frozen = decoding.max_new_tokens, 1  # the reference of the KL divergence
-    micro_batch = loop.micro_batch(settings, model, longest, engine, lora, scored=scored, frozen=frozen)
+    later = 1 if settings.beta and not lora.rank else 0  # TRL's own reference, beside that of the KL divergence here
+    micro_batch = loop.micro_batch(
+        settings, model, longest, engine, lora, scored=decoding.max_new_tokens, frozen=1 + later, later=later
+    )
     shared = loop.shared_arguments(settings, settings.steps, seed, folder, engine, micro_batch)
     trainer = loop.measured(
         _Watched, evaluate_loss=False
@@ -469,7 +471,7 @@ def _grpo_cost(
     batch = trainer.processing_class(micro_batch, padding=True, return_tensors="pt").to(trainer.model.device)
     start = time.perf_counter()
     with models.autocast(engine):
-        loss = trainer.model(**batch, labels=batch["input_ids"]).loss
+        loss = trainer.model(**batch, labels=batch["input_ids"], fused_lm_head=True).loss
     loss.backward()
     learning = (time.perf_counter() - start) * trainer.args.gradient_accumulation_steps
     trainer.model.zero_grad()

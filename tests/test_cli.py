@@ -88,8 +88,8 @@ def test_run_sft_trains_once(settings, runs, capfd):
 
 def test_run_all_prints_every_system_beside_doing_nothing(settings):
     table = call("run", *settings)
-    assert table.startswith("12 sentences")
-    assert table.splitlines()[1].split() == ["copy", "base", "sft", "sft-continued", "dpo", "grpo"]
+    assert table.startswith("test:\n12 sentences")
+    assert table.splitlines()[2].split() == ["copy", "base", "sft", "sft-continued", "dpo", "grpo"]
     assert "BLEU" in table
 
 
@@ -102,8 +102,8 @@ def test_run_pairs_tells_the_funnel(settings):
 
 def test_the_doctor_prints_a_line_a_check(settings):
     lines = call("doctor", *settings).splitlines()
-    assert [line.split()[0] for line in lines] == ["PASS"] * 5
-    assert "reward signal" in lines[2]
+    assert {line.split()[0] for line in lines} <= {"PASS", "WARN"}
+    assert any("reward signal" in line for line in lines)
 
 
 def test_the_doctor_fails_where_a_check_does(settings):

@@ -23,6 +23,9 @@ TORCH_FREE = (
     "study",
     "pitfalls",
     "cli",
+    "processes",
+    "existing",
+    "plan_table",
 )
 
 
@@ -74,7 +77,10 @@ def test_variant_refuses_what_a_profile_does_not_have_and_names_what_it_has(chan
     assert all(word in str(error.value) for word in words), error.value
 
 
-@pytest.mark.parametrize("changes", [{"sft__learning_rate": 1}, {"data__train_rows": None}, {"data__revision": "abc"}])
+@pytest.mark.parametrize(
+    "changes",
+    [{"sft__learning_rate": 1}, {"engine__memory_gb": 4}, {"data__train_rows": None}, {"data__revision": "abc"}],
+)
 def test_variant_takes_an_int_for_a_float_and_none_where_none_is_meant(changes):
     ((address, value),) = changes.items()
     part, field = address.split("__")

@@ -145,7 +145,7 @@ def test_an_unreachable_hub_is_answered_with_three_ways_out():
     with pytest.raises(
         ValueError, match=r"could not be had from the hub.*Three ways out: go online.*data__source.*tiny"
     ):
-        data.build(Data(source="nobody/nothing", revision="abc"))
+        data.build(Data(source="nobody/nothing", revision="0" * 40))
 
 
 def from_hub(folder, **splits) -> data.Corpus:

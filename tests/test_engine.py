@@ -13,9 +13,9 @@ import factories
 import pytest
 import test_train_dpo
 import test_train_grpo
-import together
 import torch
 from safetensors.torch import load_file
+from together import sft
 from training import DECODING, DEV, PROMPT, Interrupted, interrupt_after, same, unmoved, weights
 
 from gecalign import loop, memory, models, prompts, sampling, train, vllm_sampling
@@ -35,13 +35,8 @@ def base(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def whole(base, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("whole")
-    together.sft(base, folder)
+    sft(base, folder)
     return folder
-
-
-def sft(base: Path, folder: Path, **means: object) -> dict:
-    texts = train.demonstrations(together.ROWS, PROMPT)
-    return train.sft(*models.load(base), texts, DEV, together.SETTINGS, PROMPT, DECODING, 0, folder, **means)
 
 
 def close(first: Path, second: Path, tolerance: float = 1e-5) -> bool:

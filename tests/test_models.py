@@ -116,7 +116,7 @@ def test_a_hub_name_needs_a_revision():
 
 
 def test_an_unreachable_hub_is_answered_with_three_ways_out():
-    message = refused(Model("nobody/nothing", "abc"))
+    message = refused(Model("nobody/nothing", "0" * 40))
     assert "Three ways out: go online" in message
     assert "model__name" in message
     assert "tiny" in message

@@ -5,9 +5,9 @@ import shutil
 import pytest
 import torch
 
-from gecalign import multiseed, plan, results, store
+from gecalign import multiseed, results, store
 from gecalign.study import Study
-from gecalign.systems import SYSTEMS, UNTRAINED
+from gecalign.systems import SYSTEMS
 
 
 def test_seeds_that_run_side_by_side_give_what_one_gives_alone(small_study, tmp_path):
@@ -75,29 +75,3 @@ def test_published_results_are_preferred_and_must_be_of_the_same_settings(small_
     with pytest.raises(ValueError, match="made with other settings than the profile smoke has now"):
         multiseed.obtain("smoke")
     assert {path.name for path in (tmp_path / "results" / "smoke").iterdir()} == set(results.FILES)
-
-
-# ---- what it will take
-
-
-def test_the_work_that_is_planned_is_the_work_that_is_done(small_study):
-    study = small_study.of_seed(0)
-    work = plan.work(study)
-    assert set(work) == set(SYSTEMS)
-    grpo = study.profile.grpo
-    assert work["grpo"].rows == grpo.steps * grpo.batch_size == study.grpo().facts["samples_in_all"]
-    assert work["sft"].rows == study.profile.sft.steps * study.profile.sft.batch_size
-    assert work["dpo"].rows == 3 * study.dpo().facts["pairs"] * study.profile.dpo.epochs
-    evaluated = 12 + 2 * 8  # test, and dev greedy and sampled
-    assert work["grpo"].samples == 12 + 2 * 8 + grpo.steps * grpo.batch_size + grpo.evaluations * 8
-    assert work["copy"] == plan.Work()
-    assert work["base"].samples == evaluated - 8
-    assert work["best-of-n"].samples == 12 * study.profile.reward_check.samples
-    assert all(work[system].rows > 0 for system in SYSTEMS if system not in UNTRAINED)
-
-
-def test_rates_are_measured_and_time_is_their_sum(small_study):
-    rates = plan.measure(small_study.of_seed(0))
-    assert 0 < rates.row < 1
-    assert 0 < rates.sample < 1
-    assert plan.Rates(2.0, 3.0).seconds(plan.Work(5, 7)) == 31

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gecalign import doctor, pairs, prompts, rewards, sampling, sweep, train, trials
+from gecalign import checks_texts, pairs, prompts, rewards, sampling, sweep, train, trials
+from gecalign.checks import Patient
 from gecalign.config import Pairs
 from gecalign.study import Study
 
@@ -132,32 +133,6 @@ def test_a_policy_that_moves_all_the_same_is_noticed(study, tmp_path, monkeypatc
         )  # fmt: skip
 
 
-# ---- the doctor
-
-
-def test_the_doctor_looks_at_everything_and_says_what_to_do(study):
-    found = {check.name: check for check in doctor.examine(study)}
-    assert set(found) == {"prompts", "batches", "reward signal", "two ways of sampling", "pairs"}
-    assert found["prompts"].status == found["batches"].status == found["pairs"].status == "pass"
-    assert "32 prompts and 128 samples in all" in found["batches"].words
-
-
-@pytest.mark.parametrize(
-    ("changes", "check", "status", "words"),
-    [
-        ({"grpo__split": "train"}, doctor.prompts_unseen, "warn", "100% of the split train"),
-        ({"grpo__group_size": 3}, doctor.batches, "fail", "no multiple of grpo__group_size, 3"),
-        ({"grpo__updates_per_generation": 2}, doctor.batches, "warn", "moved on"),
-        ({"grpo__group_size": 8}, doctor.reward_signal, "warn", "reward_check__samples is 4, and groups have 8"),
-        ({"pairs__count": 50}, doctor.enough_pairs, "fail", "of the 50 pairs.*pairs__temperature"),
-    ],
-)
-def test_the_doctor_finds_what_is_wrong(study, changes, check, status, words):
-    found = check(study.variant(study.profile.variant(**changes)))
-    assert found.status == status
-    assert pd.Series([found.words]).str.contains(words).all()
-
-
 # ---- sweeps and the experiment log
 
 
@@ -222,7 +197,7 @@ def test_the_published_study_runs_with_its_own_settings(study, tmp_path):
     table = sweep.checkpoints(published, ["equal steps"])
     assert table.groupby("group size")["step"].apply(list).to_dict() == {c: [4, 8, 12, 16] for c in (4, 8, 16)}
     assert published.evaluation("dpo", "dev").predictions
-    assert doctor.prompts_unseen(published).status == "warn"
+    assert checks_texts.prompts_unseen(Patient(published)).status == "warn"
 
 
 def test_a_trial_is_written_down_once_with_its_settings_and_its_gain_over_the_control(study, tmp_path):
