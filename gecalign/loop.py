@@ -8,6 +8,7 @@ was interrupted, to the same weights.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -333,9 +334,18 @@ def _chosen(trainer: Any, checkpoint: Path) -> PreTrainedModel:
 
 
 def adapters(settings: config.LoRA) -> Any:
-    """Return what TRL's trainers take as `peft_config`, None where all weights are trained."""
+    """Return what TRL's trainers take as `peft_config`, None where all weights are trained.
+
+    Raises:
+        ValueError: weights are to be sharded as well, which adapters cannot be merged into.
+    """
     if settings.rank == 0:
         return None
+    if os.environ.get("ACCELERATE_USE_FSDP", "").lower() == "true":
+        raise ValueError(
+            "adapters are merged into whole weights at the end, and here weights are sharded. Beside adapters there is "
+            "little to shard: use configs/ddp.yaml, or train all weights (lora__rank=0, with lower learning rates)."
+        )
     from peft import LoraConfig
 
     return LoraConfig(

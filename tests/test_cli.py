@@ -2,14 +2,14 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import factories
 import pytest
 from typer.testing import CliRunner
 
-from gecalign import cli
+from gecalign import cli, config
 from gecalign.config import PROFILES
 
 SENTENCES = [  # source, reference, hypothesis
@@ -91,6 +91,17 @@ def test_run_all_prints_every_system_beside_doing_nothing(settings):
     assert table.startswith("test:\n12 sentences")
     assert table.splitlines()[2].split() == ["copy", "base", "sft", "sft-continued", "dpo", "grpo"]
     assert "BLEU" in table
+
+
+def test_run_all_shows_what_another_prompt_does_where_the_profile_asks_for_it(settings, monkeypatch):
+    other = replace(config.profile("smoke"), mismatched_prompt=config.Prompt("Fix it: {source}"))
+    monkeypatch.setitem(config.PROFILES, "smoke", other)
+    shown = call("run", *settings)
+    assert "test, asked with 'Fix it: {source}' instead of the prompt of training:\n12 sentences" in shown
+    tables = shown.split("12 sentences")[1:]
+    assert [table.splitlines()[1].split()[0] for table in tables] == ["copy", "sft"]  # only what was trained
+    bleu = [next(line for line in table.splitlines() if line.startswith("BLEU")) for table in tables]
+    assert bleu[0].split()[3] != bleu[1].split()[1]  # of SFT
 
 
 def test_run_pairs_tells_the_funnel(settings):

@@ -25,7 +25,8 @@ TORCH_FREE = (
     "cli",
     "processes",
     "existing",
-    "plan_table",
+    "doctor",
+    "memory",
 )
 
 

@@ -105,6 +105,13 @@ def test_dpo_and_grpo_train_adapters_from_the_reference(base, tmp_path):
     assert set(unmoved(base, tmp_path / "grpo")) == {n for n in weights(tmp_path / "grpo") if "proj" not in n}
 
 
+def test_adapters_beside_sharded_weights_are_refused_before_anything_is_trained(monkeypatch):
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    assert loop.adapters(LoRA()) is None
+    with pytest.raises(ValueError, match=r"weights are sharded.*use configs/ddp.yaml, or train all weights"):
+        loop.adapters(ADAPTERS)
+
+
 def test_adapters_make_another_study_and_no_adapters_the_same_as_ever(base, tmp_path):
     corpus = factories.write_jsonl(tmp_path / "corpus.jsonl", factories.coedit_rows(60))
     plain = factories.local_profile(base, corpus)
