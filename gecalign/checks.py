@@ -62,10 +62,10 @@ class Patient:
     def plan(self) -> Plan:
         """What the study will take; how long it takes with a small model is not measured, which would take longer."""
         from gecalign import memory, plan
-        from gecalign.rates import Rates
+        from gecalign.rates import Speed
 
         size = memory.shape(self.profile.model).parameters
-        usual = Rates(token=1e-10 * size, update=3e-9 * size, step=5e-3, row=1e-10 * size)  # of two cores
+        usual = Speed(token=1e-10 * size, update=3e-9 * size, step=5e-3, row=1e-10 * size)  # of two cores
         rates = usual if size < plan.LARGE else None
         try:
             return plan.make(self.study, rates=rates)

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from gecalign import config, memory, results, sizes, store, systems
-from gecalign.rates import Rates, measure
+from gecalign.rates import Speed, measure
 
 if TYPE_CHECKING:
     from gecalign.memory import Shape
@@ -79,7 +79,7 @@ class Plan:
     passing_disk: int  # bytes of checkpoints while a training runs
     assumptions: tuple[str, ...]
     warnings: tuple[str, ...] = ()
-    rates: Rates | None = field(default=None)
+    rates: Speed | None = field(default=None)
 
     @property
     def seconds(self) -> float:
@@ -118,7 +118,7 @@ def this_machine(profile: config.Profile) -> Machine:
     return Machine(name, not on_cpu, models.precision(profile.engine), free // (count if on_cpu else 1), count)
 
 
-def make(study: Study, seeds: int = 1, machine: Machine | None = None, rates: Rates | None = None) -> Plan:
+def make(study: Study, seeds: int = 1, machine: Machine | None = None, rates: Speed | None = None) -> Plan:
     """Plan all that `gecalign study` makes, and the reward check; loads no model and asks no hub.
 
     Args:
@@ -131,7 +131,7 @@ def make(study: Study, seeds: int = 1, machine: Machine | None = None, rates: Ra
     """
     machine = machine or this_machine(study.profile)
     found, shape = sizes.of(study), memory.shape(study.profile.model)
-    planner = _Planner(study, found, shape, machine, rates or Rates(0.0, 0.0, 0.0, 0.0))
+    planner = _Planner(study, found, shape, machine, rates or Speed(0.0, 0.0, 0.0, 0.0))
     words = [*found.assumptions, *_supposed(study.profile, found)]
     if rates is None:
         rates = planner.rates = planner.measured()
@@ -155,11 +155,11 @@ def make(study: Study, seeds: int = 1, machine: Machine | None = None, rates: Ra
 class _Planner:
     """The steps of one profile on one machine."""
 
-    def __init__(self, study: Study, found: sizes.Sizes, shape: Shape, machine: Machine, rates: Rates):
+    def __init__(self, study: Study, found: sizes.Sizes, shape: Shape, machine: Machine, rates: Speed):
         self.study, self.sizes, self.shape, self.machine, self.rates = study, found, shape, machine, rates
         self.does_not_fit: dict[str, list[str]] = {}  # by the reason: trainings
 
-    def measured(self) -> Rates:
+    def measured(self) -> Speed:
         profile, new = self.study.profile, round(self.sizes.text)
         grpo = self._share(profile.grpo.batch_size)
         row = self._longest_row(profile.sft)

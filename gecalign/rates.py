@@ -26,7 +26,7 @@ NEW = (2, 10)  # tokens written: the difference is what steps take
 
 
 @dataclass(frozen=True, slots=True)
-class Rates:
+class Speed:
     """Seconds of one process."""
 
     token: float  # a token, prompt or completion, goes forward and back
@@ -45,7 +45,7 @@ class Rates:
         return texts * prompt * self.read + steps * (batches * self.step + texts * self.row)
 
 
-def measure(shape: Shape, engine: Engine, prompt: int, new: int, trained: int, written: int, parameters: int) -> Rates:
+def measure(shape: Shape, engine: Engine, prompt: int, new: int, trained: int, written: int, parameters: int) -> Speed:
     """Measure the rates for a model on this process's device, in the precision that the engine will compute in.
 
     Args:
@@ -64,12 +64,12 @@ def measure(shape: Shape, engine: Engine, prompt: int, new: int, trained: int, w
     deep = {
         field.name: getattr(first, field.name)
         + (shape.layers - depths[0]) * max(0.0, getattr(last, field.name) - getattr(first, field.name))
-        for field in fields(Rates)
+        for field in fields(Speed)
     }
-    return Rates(**deep | {"update": parameters * _seconds_a_parameter()})
+    return Speed(**deep | {"update": parameters * _seconds_a_parameter()})
 
 
-def _measure(shape: Shape, engine: Engine, prompt: int, new: int, trained: int, written: int) -> Rates:
+def _measure(shape: Shape, engine: Engine, prompt: int, new: int, trained: int, written: int) -> Speed:
     import torch
 
     from gecalign import models
@@ -108,7 +108,7 @@ def _measure(shape: Shape, engine: Engine, prompt: int, new: int, trained: int, 
         (_seconds(write(rows, NEW[1])) - _seconds(write(rows, NEW[0]))) / (NEW[1] - NEW[0]) for rows in (few, written)
     )
     row = max(0.0, at_many - at_few) / max(1, written - few)
-    return Rates(token, 0.0, max(0.0, at_few - few * row), row)
+    return Speed(token, 0.0, max(0.0, at_few - few * row), row)
 
 
 def _model(shape: Shape, context: int) -> PreTrainedModel:

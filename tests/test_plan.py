@@ -15,10 +15,10 @@ from typer.testing import CliRunner
 
 from gecalign import cli, config, data, memory, models, plan, plan_table, rates, sizes, systems
 from gecalign.plan import Machine, Plan, Step
-from gecalign.rates import Rates
+from gecalign.rates import Speed
 from gecalign.study import Study
 
-RATES = Rates(token=1e-5, update=1e-2, step=3e-2, row=1e-4)
+RATES = Speed(token=1e-5, update=1e-2, step=3e-2, row=1e-4)
 GB = 10**9
 
 
@@ -196,7 +196,7 @@ def test_layers_that_are_not_measured_are_added(monkeypatch):
 
     def measured(shape, *_):
         seen.append(shape)
-        return Rates(token=10.0 + shape.layers, update=0.0, step=5.0 * shape.layers, row=2.0 - shape.layers)
+        return Speed(token=10.0 + shape.layers, update=0.0, step=5.0 * shape.layers, row=2.0 - shape.layers)
 
     monkeypatch.setattr(rates, "_measure", measured)
     monkeypatch.setattr(rates, "_seconds_a_parameter", lambda: 2.0)
