@@ -101,6 +101,9 @@ def plan_(
     profile: ProfileOption = "tiny",
     set_: SetOption = None,
     seeds: Annotated[int, typer.Option(help="how many: 0, 1, 2, ...")] = 1,
+    gpu: Annotated[
+        float | None, typer.Option(help="plan for a GPU with so many GB instead of this machine: memory, no times")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
     """Say what a study will take, step by step: updates, samples, tokens, disk, memory, time. Loads no model."""
@@ -110,7 +113,7 @@ def plan_(
 
     study = _study(profile, 0, set_)
     with Console(stderr=True).status("measuring how fast this machine is"):
-        made = plan.make(study, seeds)
+        made = plan.make(study, seeds, plan.gpu(gpu) if gpu is not None else None)
     if processes.is_main():
         console = Console()
         typer.echo(made.to_json()) if as_json else console.print(plan_table.render(made, console.width))
@@ -249,6 +252,8 @@ def export(
     from gecalign import export as exporting
     from gecalign import licences
 
+    if processes.count() > 1:
+        raise ValueError(f"a model is exported by one process, and there are {processes.count()}. Start one.")
     study = _study(profile, seed, set_)
     if private and not push_to:
         raise ValueError("--private is about the repository on the hub: it needs --push-to user/name.")

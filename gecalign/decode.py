@@ -64,7 +64,8 @@ def decode(
     training = model.training
     model.eval()
     devices = [model.device] if model.device.type == "cuda" else []
-    with torch.random.fork_rng(devices), torch.inference_mode(), models.autocast(engine), tqdm(
+    # not in inference mode, in which autocast would convert all weights for every token anew
+    with torch.random.fork_rng(devices), torch.no_grad(), models.autocast(engine), tqdm(
         total=sum(map(len, mine)), desc=progress, unit="prompt", leave=False,
         disable=progress is None or not processes.is_main(),
     ) as bar:  # fmt: skip

@@ -120,6 +120,8 @@ def _examined(patient: Patient, examinations: Mapping[str, Examination], tell: T
         try:
             found.append(look(patient))
         except Exception as error:  # one check that cannot be made must not hide what the others find
+            if processes.count() > 1 and not isinstance(error, ValueError):
+                raise  # of this process alone, it may be: the others would wait for it in the midst of the check
             words = str(error) or type(error).__name__
             first = same.setdefault(words, name)
             found.append(Check(name, "fail", f"could not be looked at: {words}" if first == name else
@@ -146,6 +148,7 @@ def guard(study: Study, products: Sequence[str]) -> None:
         return
     with quiet():
         _stop(_examined(patient, BEFORE_TRAINING), "before training")
+    del patient  # and its model: the training needs the memory
     if after := [name for name in products if name in TRAINED and name not in FROM_THE_BASE]:
         study.sft()
         looked_at = {

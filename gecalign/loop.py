@@ -8,7 +8,6 @@ was interrupted, to the same weights.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -233,12 +232,20 @@ def micro_batch(
         return settings.micro_batch_size
     on_cpu = model.device.type == "cpu"
     how = memory.Training(
-        models.precision(engine), not on_cpu, engine.gradient_checkpointing, lora.rank, processes.count(), frozen
-    )
+        models.precision(engine), not on_cpu, engine.gradient_checkpointing, lora.rank, processes.count(),
+        processes.sharded(), frozen,
+    )  # fmt: skip
     shape = memory.shape_of(model.config)
     free = memory.free(engine) // (processes.count() if on_cpu else 1) - later * memory.weights(shape)
-    fitting = memory.micro_batch(batch, length, shape, free, how, texts=texts, scored=scored)
-    return min(processes.gather([fitting]))
+    free += memory.weights(shape) - memory.kept(shape, how)  # loaded whole, sharded when the training begins
+    try:
+        found = memory.micro_batch(batch, length, shape, free, how, texts=texts, scored=scored), ""
+    except ValueError as error:
+        found = 0, str(error)
+    everywhere = processes.gather([found])  # of all, before one gives up: the others would wait for it
+    if fault := next((fault for _, fault in everywhere if fault), ""):
+        raise ValueError(fault)
+    return min(rows for rows, _ in everywhere)
 
 
 def arguments(kind: type, **values: Any) -> Any:
@@ -272,11 +279,18 @@ def seconds_per_update(trainer: Trainer) -> float:
         with models.autocast(config.Engine(precision=precision_of(trainer))):
             loss = trainer.compute_loss(trainer.model, batch)
         loss.backward()
-        times.append(time.perf_counter() - start)
+        times.append(seconds_since(start))
         trainer.model.zero_grad()
     for logged in getattr(trainer, "_metrics", {}).values():
         logged.clear()  # TRL notes what every loss was computed from, and would log these, too
     return min(times) * trainer.args.gradient_accumulation_steps
+
+
+def seconds_since(start: float) -> float:
+    """Return the seconds since `start`, of `time.perf_counter`, when the accelerator has done all it was given."""
+    if torch.accelerator.is_available():
+        torch.accelerator.synchronize()
+    return time.perf_counter() - start
 
 
 def announce(method: str, seconds: float, plan: str = "") -> None:
@@ -341,7 +355,7 @@ def adapters(settings: config.LoRA) -> Any:
     """
     if settings.rank == 0:
         return None
-    if os.environ.get("ACCELERATE_USE_FSDP", "").lower() == "true":
+    if processes.sharded():
         raise ValueError(
             "adapters are merged into whole weights at the end, and here weights are sharded. Beside adapters there is "
             "little to shard: use configs/ddp.yaml, or train all weights (lora__rank=0, with lower learning rates)."

@@ -80,6 +80,7 @@ class Training:
     checkpointing: bool = False  # only the inputs of layers are kept, and the rest is computed again
     lora_rank: int = 0  # 0: all weights are trained
     processes: int = 1  # several keep the gradients a second time, to exchange them
+    sharded: bool = False  # each process keeps its part of weights, gradients and moments (FSDP)
     frozen: int = 0  # models that only look on, such as GRPO's reference for the KL divergence
 
     @property
@@ -193,14 +194,28 @@ def weights(shape: Shape) -> int:
     return FLOAT * shape.parameters
 
 
+def kept(shape: Shape, how: Training) -> int:
+    """Return the bytes that a process keeps of the weights that are trained."""
+    return weights(shape) // how.processes if how.sharded else weights(shape)
+
+
 def state(shape: Shape, how: Training) -> int:
     """Return the bytes of what is kept for every trained parameter: its gradient, and two moments of AdamW."""
     trained = shape.adapters(how.lora_rank) if how.lora_rank else shape.parameters
+    if how.sharded:
+        return FLOAT * trained * 3 // how.processes
     return FLOAT * trained * (4 if how.processes > 1 else 3)
 
 
 def copies(shape: Shape, how: Training) -> int:
-    """Return the bytes of the 16-bit copies of weights, which autocast keeps until the loss is computed."""
+    """Return the bytes of the 16-bit copies of weights, which autocast keeps until the loss is computed.
+
+    Where weights are sharded, they are those of the layer that is computed and the next one, and of the embeddings,
+    gathered from all processes.
+    """
+    if how.sharded:
+        gathered = 2 * shape.matrices // shape.layers + shape.vocabulary * shape.hidden
+        return how.width * gathered + (0 if how.precision == "fp32" else how.width * shape.matrices * how.frozen)
     return 0 if how.precision == "fp32" else how.width * shape.matrices * (1 + how.frozen)
 
 

@@ -7,6 +7,7 @@ arithmetic runs in 16 bits by autocast (`precision`). Only safetensors are read,
 
 from __future__ import annotations
 
+import gc
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
@@ -90,6 +91,8 @@ def load(config: Model | Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase
         )
     else:
         hub.ask("model", name, revision, "config.json")
+    if device().type != "cpu":
+        gc.collect()  # trainers hold models in circles of references: one that is done with would keep its memory
     try:
         # As tokenizer.json says. The class that the model names may build another one from its vocabulary: SmolLM's,
         # GPT2Tokenizer, loses that digits are split, and makes other tokens than the model was trained on.

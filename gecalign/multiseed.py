@@ -76,9 +76,11 @@ def obtain(profile: str, seeds: int = 2) -> results.Results:
 
 def publish(folder: Path, to: Path) -> None:
     """Copy the files of results to where a repository keeps them, in place of older ones."""
-    to.mkdir(parents=True, exist_ok=True)
-    for name in results.FILES:
-        shutil.copy(folder / name, to / name)
+    if processes.is_main():
+        to.mkdir(parents=True, exist_ok=True)
+        for name in results.FILES:
+            shutil.copy(folder / name, to / name)
+    processes.wait()
 
 
 def run_seed(study: Study, report: Report) -> None:

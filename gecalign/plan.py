@@ -25,6 +25,7 @@ BYTES_A_TOKEN = 5  # of text in a file
 PAIRS = {
     "dpo": "pairs", "dpo-reference": "pairs, reference chosen", "dpo-two-temperatures": "pairs, two temperatures",
 }  # fmt: skip
+NO_CLOCK = Speed(0.0, 0.0, 0.0, 0.0)
 SECONDS_A_ROW = 2e-4  # generating or cleaning a row, scoring a text
 
 
@@ -37,6 +38,7 @@ class Machine:
     precision: str  # "bf16", "fp16" or "fp32"
     free: int  # bytes that a process can take
     processes: int = 1
+    sharded: bool = False  # weights, gradients and moments among the processes
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +117,13 @@ def this_machine(profile: config.Profile) -> Machine:
     name = f"{os.cpu_count()} CPU cores" if on_cpu else device.type
     if device.type == "cuda":
         name = torch.cuda.get_device_name(device)
-    return Machine(name, not on_cpu, models.precision(profile.engine), free // (count if on_cpu else 1), count)
+    free //= count if on_cpu else 1
+    return Machine(name, not on_cpu, models.precision(profile.engine), free, count, processes.sharded())
+
+
+def gpu(gigabytes: float) -> Machine:
+    """Return a machine with a GPU of so many GB that has bf16; a gigabyte is left to the system."""
+    return Machine(f"a GPU with {gigabytes:g} GB", True, "bf16", int((gigabytes - 1) * 1e9))
 
 
 def make(study: Study, seeds: int = 1, machine: Machine | None = None, rates: Speed | None = None) -> Plan:
@@ -124,14 +132,16 @@ def make(study: Study, seeds: int = 1, machine: Machine | None = None, rates: Sp
     Args:
         seeds: how many, from the seed of the study on.
         machine: what to plan for; None: the machine at hand.
-        rates: how fast it is; None: measured here, in seconds.
+        rates: how fast it is; None: measured here, in seconds, where `machine` is None too; else times are 0.
 
     Raises:
         ValueError: nothing is known about the corpus or the model.
     """
+    elsewhere = machine is not None and rates is None
+    rates = NO_CLOCK if elsewhere else rates
     machine = machine or this_machine(study.profile)
     found, shape = sizes.of(study), memory.shape(study.profile.model)
-    planner = _Planner(study, found, shape, machine, rates or Speed(0.0, 0.0, 0.0, 0.0))
+    planner = _Planner(study, found, shape, machine, rates or NO_CLOCK)
     words = [*found.assumptions, *_supposed(study.profile, found)]
     if rates is None:
         rates = planner.rates = planner.measured()
@@ -141,6 +151,8 @@ def make(study: Study, seeds: int = 1, machine: Machine | None = None, rates: Sp
         )
     with store.only_existing():
         steps = tuple(planner.steps(range(study.seed, study.seed + seeds)))
+    if elsewhere:
+        steps = tuple(replace(step, seconds=0.0) for step in steps)
     trained = shape.adapters(study.profile.lora.rank) if study.profile.lora.rank else shape.parameters
     passing = CHECKPOINTS * 3 * memory.FLOAT * trained  # weights and two moments
     warnings = [f"{', '.join(names)}: {why}" for why, names in planner.does_not_fit.items()]
@@ -285,7 +297,7 @@ class _Planner:
         dev, decoding = self.sizes.rows["dev"], self.study.profile.decoding
         micro, peak = self._micro_batch(step.name, settings, longest, models, texts, frozen, scored)
         writing = max(self._generation(self._at_once(decoding, dev)), self._generation(at_once))
-        kept = memory.state(self.shape, self._how()) + models * memory.weights(self.shape)
+        kept = memory.state(self.shape, self._how()) + self._loaded(models)
         updates = step.updates * self.rates.update
         evaluating = evaluations * self._writing_time(dev, decoding, greedy=True)
         return replace(
@@ -324,8 +336,12 @@ class _Planner:
         step = self._written(
             Step("reward check", "", study.seed, prompts=asked, samples=2 * drawn), decoding, check.temperature
         )
-        row = self.sizes.prompt + self.sizes.longest(check.samples)  # the trainer also learns, at rate 0
-        return replace(step, disk=40 * drawn, seconds=step.seconds + drawn * row * self.rates.token)
+        # the trainer also learns, at rate 0
+        row, new = self.sizes.prompt + self.sizes.longest(check.samples), decoding.max_new_tokens
+        frozen = replace(study.profile.grpo, batch_size=check.samples * min(asked, 8), micro_batch_size=None)
+        _, peak = self._micro_batch(step.name, frozen, self._longest_prompt() + new, 2, 1, frozen=1, scored=new)
+        seconds = step.seconds + drawn * row * self.rates.token
+        return replace(step, disk=40 * drawn, memory=max(step.memory, peak), seconds=seconds)
 
     def _written(self, step: Step, decoding: config.Decoding, temperature: float) -> Step:
         """Return the step with what writing its samples takes."""
@@ -364,23 +380,33 @@ class _Planner:
         profile, machine = self.study.profile, self.machine
         return memory.Training(
             machine.precision, machine.accelerator, profile.engine.gradient_checkpointing, profile.lora.rank,
-            machine.processes, frozen,
+            machine.processes, machine.sharded, frozen,
         )  # fmt: skip
+
+    def _loaded(self, models: int) -> int:
+        """Return the bytes of so many models, one of which is trained."""
+        return (models - 1) * memory.weights(self.shape) + memory.kept(self.shape, self._how())
 
     def _micro_batch(
         self, name: str, settings: config.SFT | config.DPO | config.GRPO, longest: int, models: int, texts: int,
         frozen: int = 0, scored: int | None = None,
     ) -> tuple[int | None, int]:  # fmt: skip
         """Return the micro-batch and the peak memory; None and that of one row where it does not fit."""
-        how, loaded = self._how(frozen), models * memory.weights(self.shape)
+        how, loaded = self._how(frozen), self._loaded(models)
+        if settings.batch_size % self.machine.processes:
+            fault = f"{self.machine.processes} processes cannot share batches of {settings.batch_size} evenly."
+            self._note(name, fault)
         batch, free = self._share(settings.batch_size), max(0, self.machine.free - loaded)
         micro = settings.micro_batch_size
         try:
             micro = micro or memory.micro_batch(batch, longest, self.shape, free, how, texts=texts, scored=scored)
         except ValueError as error:
-            names = self.does_not_fit.setdefault(str(error), [])
-            names += [name] if name not in names else []
+            self._note(name, str(error))
         return micro, loaded + memory.step(self.shape, how, (micro or 1) * texts, longest, scored)
+
+    def _note(self, name: str, fault: str) -> None:
+        names = self.does_not_fit.setdefault(fault, [])
+        names += [name] if name not in names else []
 
     def _share(self, batch: int) -> int:
         return max(1, batch // self.machine.processes)

@@ -41,7 +41,8 @@ class Row:
     @property
     def time(self) -> str:
         """How long what is missing takes."""
-        return "done" if self.done == len(self.steps) else duration(sum(step.left for step in self.steps))
+        left = sum(step.left for step in self.steps)
+        return "done" if self.done == len(self.steps) else duration(left) if left else ""
 
     @property
     def done(self) -> int:
@@ -74,8 +75,9 @@ def render(plan: Plan, width: int = WIDE) -> RenderableType:
     machine = plan.machine
     processes = "" if machine.processes == 1 else f", {machine.processes} processes"
     heading = f"{plan.profile}, {seeds}, on {machine.name}{processes}, arithmetic in {machine.precision}"
+    clock = f"{duration(plan.seconds)}, one after the other; " if plan.seconds else ""
     totals = (
-        f"Still to come: {duration(plan.seconds)}, one after the other; {rounded(plan.disk)}B on the disk, checkpoints "
+        f"Still to come: {clock}{rounded(plan.disk)}B on the disk, checkpoints "
         f"of a running training included; {rounded(plan.memory)}B of memory at the peak, {rounded(machine.free)}B are "
         "free."
     )

@@ -37,6 +37,11 @@ def is_main() -> bool:
     return index() == 0
 
 
+def sharded() -> bool:
+    """Whether each process holds only its part of the weights (FSDP, as `accelerate launch` sets it)."""
+    return count() > 1 and os.environ.get("ACCELERATE_USE_FSDP", "").lower() == "true"
+
+
 def say(text: str) -> None:
     """Print on standard error, once for all processes."""
     if is_main():

@@ -57,8 +57,10 @@ def measure(shape: Shape, engine: Engine, prompt: int, new: int, trained: int, w
     """
     import torch
 
+    from gecalign import models
+
     depths = (shape.layers,) if shape.layers <= SHALLOW else (1, 2)
-    with torch.random.fork_rng():
+    with torch.random.fork_rng([models.device()] if models.device().type == "cuda" else []):
         found = [_measure(replaced(shape, layers=n), engine, prompt, new, trained, written) for n in depths]
     first, last = found[0], found[-1]
     deep = {
@@ -92,7 +94,7 @@ def _measure(shape: Shape, engine: Engine, prompt: int, new: int, trained: int, 
     def write(rows: int, tokens: int) -> Callable[[], None]:
         def run() -> None:
             asked = ids[:rows, :prompt]
-            with torch.inference_mode(), models.autocast(engine):
+            with torch.no_grad(), models.autocast(engine):
                 model.generate(asked, attention_mask=torch.ones_like(asked), min_new_tokens=tokens,
                                max_new_tokens=tokens, do_sample=True, top_k=0, pad_token_id=0)  # fmt: skip
 

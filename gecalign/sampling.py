@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch.distributed.tensor import DTensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from gecalign import config, pairs, processes, prompts, rewards, train, vllm_sampling
@@ -92,6 +93,7 @@ def check_rewards(
     seed: int,
     folder: Path,
     engine: config.Engine = train.ENGINE,
+    lora: config.LoRA = train.NO_LORA,
 ) -> RewardCheck:
     """Return the rewards of the frozen model's samples, drawn directly and through GRPO's trainer.
 
@@ -119,6 +121,7 @@ def check_rewards(
         seed,
         folder,
         replace(engine, report_to="none"),
+        lora,
     )
     return RewardCheck(direct, trainer, greedy, grpo.reward)
 
@@ -134,6 +137,7 @@ def frozen_rewards(
     seed: int,
     folder: Path,
     engine: config.Engine = train.ENGINE,
+    lora: config.LoRA = train.NO_LORA,
 ) -> Array:
     """Return the rewards, shape (prompts, group size), of what GRPO's trainer samples while the weights stand still.
 
@@ -149,7 +153,7 @@ def frozen_rewards(
         updates_per_generation=1, micro_batch_size=None,
     )  # fmt: skip
     trainer = train.grpo_trainer(
-        model, reference_model, tokenizer, examples, once, prompt, decoding, seed, folder, engine
+        model, reference_model, tokenizer, examples, once, prompt, decoding, seed, folder, engine, lora
     )
     trainer.dev_bleu = lambda _: 0.0
     collected: dict[tuple[str, str], list[float]] = defaultdict(list)
@@ -163,11 +167,19 @@ def frozen_rewards(
         return values
 
     trainer._calculate_rewards = collecting
-    before = {name: weight.clone() for name, weight in model.state_dict().items()}
+    before = {
+        name: weight.detach().clone() for name, weight in trainer.model.named_parameters() if weight.requires_grad
+    }
     trainer.train()
-    if moved := [name for name, weight in model.state_dict().items() if not torch.equal(weight, before[name])]:
+    after = {name: _whole(weight) for name, weight in trainer.model.named_parameters() if name in before}
+    if moved := [name for name in before if not torch.equal(after[name], before[name])]:
         raise RuntimeError(f"the policy was to stand still, but {moved[0]} moved; this check measures something else.")
     return np.array([collected[example.source, example.reference] for example in examples])
+
+
+def _whole(weight: torch.Tensor) -> torch.Tensor:
+    """Return a weight of which this process may hold only a part since the training."""
+    return weight.full_tensor() if isinstance(weight, DTensor) else weight
 
 
 def _scored(groups: Sequence[Sequence], examples: Sequence[Example], objective: rewards.Objective) -> Array:

@@ -178,7 +178,7 @@ class Study:
             with tempfile.TemporaryDirectory() as scratch:
                 check = sampling.check_rewards(
                     model, reference, tokenizer, examples, settings, grpo, *self.asking, self.seed, Path(scratch),
-                    self.profile.engine,
+                    **self.means,
                 )  # fmt: skip
             reward_check.write(check, folder / "rewards.json")
             return {"agree": check.agree}

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from gecalign import config
+from gecalign import config, processes
 from gecalign.trials import settings_digest
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def record(study: Study, log: Path) -> None:
     Columns: profile, its digest, seed, SFT's dev BLEU, design, group size, prompts and samples in all, step, BLEU.
     """
     made: dict[str, Any] = {"profile": study.profile.name, "digest": settings_digest(study.profile), "seed": study.seed}
-    done = pd.read_csv(log) if log.exists() else pd.DataFrame(columns=list(made))
+    done = processes.from_main(lambda: pd.read_csv(log) if log.exists() else pd.DataFrame(columns=list(made)))
     if (done[list(made)] == list(made.values())).all(axis=1).any():
         return
     table = checkpoints(study)
@@ -87,6 +87,8 @@ def record(study: Study, log: Path) -> None:
     rows = table.merge(costs).assign(start=study.sft().facts["dev_bleu"])
     for name, value in made.items():
         rows[name] = value
+    if not processes.is_main():
+        return
     log.parent.mkdir(parents=True, exist_ok=True)
     rows.to_csv(log, mode="a", header=not log.exists(), index=False, float_format="%.3f")
 

@@ -290,6 +290,10 @@ class _Watched(GRPOTrainer):
     groups_file: Path | None = None
     shuffle_rewards: bool = False
 
+    def _generate(self, *args: Any) -> Any:
+        with models.autocast(self.engine):  # around all tokens, or the weights would be converted for each anew
+            return super()._generate(*args)
+
     def _calculate_rewards(self, *args: Any) -> Any:
         rewarded = super()._calculate_rewards(*args)  # (samples of all processes, rewards), group by group
         if not self.shuffle_rewards:
@@ -464,7 +468,7 @@ def _grpo_cost(
     )
     start = time.perf_counter()
     written = decode(trainer.model, trainer.processing_class, asked, sampling, engine=engine)
-    generating = time.perf_counter() - start
+    generating = loop.seconds_since(start)
     texts = [ask + sample.text for ask, group in zip(asked, written, strict=True) for sample in group]
     lengths = [len(ids) for ids in trainer.processing_class(texts)["input_ids"]]
     micro_batch = texts[: trainer.args.train_batch_size]
@@ -473,7 +477,7 @@ def _grpo_cost(
     with models.autocast(engine):
         loss = trainer.model(**batch, labels=batch["input_ids"], fused_lm_head=True).loss
     loss.backward()
-    learning = (time.perf_counter() - start) * trainer.args.gradient_accumulation_steps
+    learning = loop.seconds_since(start) * trainer.args.gradient_accumulation_steps
     trainer.model.zero_grad()
     seconds = settings.steps * (generating / settings.updates_per_generation + learning)
     return seconds, round(plan["samples_in_all"] * sum(lengths) / len(lengths))

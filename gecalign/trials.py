@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
-from gecalign import compare, config, metrics, tables
+from gecalign import compare, config, metrics, processes, tables
 from gecalign.store import digest_of
 from gecalign.systems import CONTROL
 
@@ -57,7 +57,7 @@ def record(study: Study, systems: Sequence[str], log: Path, note: str = "") -> l
     Raises:
         ValueError: a system is unknown, or not trained.
     """
-    known = {_key(row) for row in read_rows(log)}
+    known = processes.from_main(lambda: {_key(row) for row in read_rows(log)})
     rows = []
     for system in systems:
         key = {
@@ -247,6 +247,8 @@ def _key(row: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def _append(row: Mapping[str, Any], log: Path) -> None:
+    if not processes.is_main():
+        return
     log.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(log.with_name(f".{log.name}.lock")):  # several processes may share a log
         fresh = not log.exists()

@@ -2,7 +2,7 @@
 
 Colocated, vLLM takes a share of each training GPU (`engine__vllm_memory`). As a server it has GPUs of its own and is
 started beforehand; TRL copies the weights there before it asks for samples. Either draws from the distribution that
-Transformers draws from, but not the same samples. vLLM is an extra (`pip install "gecalign[vllm]"`), in the versions
+Transformers draws from, but not the same samples. vLLM is an extra (`pip install -e '.[vllm]'`), in the versions
 that TRL takes.
 """
 
@@ -34,7 +34,8 @@ def mode(engine: Engine) -> str | None:
     chosen = SAMPLERS[engine.sampler]
     if chosen and (fault := installed()):
         raise ValueError(
-            f'{fault} Install it (`pip install "gecalign[vllm]"`), or set engine__sampler to transformers.'
+            f"{fault} Install it in the project's folder (pip install -e '.[vllm]'), or set engine__sampler to "
+            "transformers."
         )
     return chosen
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from gecalign import models
-from gecalign.config import Decoding
+from gecalign.config import Decoding, Engine
 from gecalign.decode import decode
 
 GREEDY = Decoding(max_new_tokens=12)
@@ -156,3 +156,16 @@ def test_the_mode_is_restored_after_an_error_too(loaded, monkeypatch):
 def test_several_samples_without_sampling_are_refused(loaded):
     with pytest.raises(ValueError, match="decoding__temperature"):
         decode(*loaded, prompts(2), Decoding(samples=2))
+
+
+def test_weights_are_converted_to_16_bits_once_and_not_for_every_token(loaded):
+    model, tokenizer = loaded
+
+    def conversions(tokens: int) -> int:
+        with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], record_shapes=True) as profile:
+            decode(model, tokenizer, prompts(2), Decoding(max_new_tokens=tokens), engine=Engine(precision="bf16"))
+        shapes = {tuple(weight.shape) for weight in model.parameters() if weight.ndim == 2}
+        events = profile.key_averages(group_by_input_shape=True)
+        return sum(e.count for e in events if e.key == "aten::_to_copy" and tuple(e.input_shapes[0]) in shapes)
+
+    assert 0 < conversions(2) == conversions(9)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import types
+import weakref
 from collections.abc import Callable
 
 import factories
@@ -24,6 +25,7 @@ from gecalign import (
     processes,
     prompts,
     reward_check,
+    store,
     train,
 )
 from gecalign.checks import Check, Patient
@@ -568,3 +570,34 @@ def test_commands_that_may_take_long_ask_the_doctor(invoked, monkeypatch, comman
 def test_the_checks_can_be_skipped(invoked, monkeypatch):
     monkeypatch.setattr(doctor, "guard", lambda *_: pytest.fail("asked all the same"))
     assert invoked("run", "data", "--profile", "smoke", "--skip-checks").exit_code == 0
+
+
+def test_a_process_that_alone_cannot_make_a_check_does_not_go_on_without_the_others(study, monkeypatch):
+    def unlucky(patient: Patient) -> Check:
+        raise store.StageError("another process is making it")
+
+    def ill(patient: Patient) -> Check:
+        raise ValueError("a setting is wrong, in every process")
+
+    found = doctor._examined(Patient(study), {"a": unlucky, "b": ill})
+    assert [check.status for check in found] == ["fail", "fail"]
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert doctor._examined(Patient(study), {"b": ill})[0].status == "fail"
+    with pytest.raises(store.StageError):
+        doctor._examined(Patient(study), {"a": unlucky})
+
+
+def test_the_model_that_was_examined_is_let_go_before_sft_is_trained(study, planned, monkeypatch, tmp_path):
+    planned(seconds=2 * doctor.LONG + 1)
+    held: list[weakref.ref] = []
+
+    def looking(patient: Patient) -> Check:
+        held.append(weakref.ref(patient))
+        return Check("weights", "pass", "")
+
+    long = Study(study.profile, 0, tmp_path)
+    monkeypatch.setattr(doctor, "BEFORE_TRAINING", {"weights": looking})
+    monkeypatch.setattr(doctor, "AFTER_SFT", {})
+    monkeypatch.setattr(long, "sft", lambda: held.append(held[0]()), raising=False)
+    doctor.guard(long, ["dpo"])
+    assert held[1] is None

@@ -107,6 +107,7 @@ def test_dpo_and_grpo_train_adapters_from_the_reference(base, tmp_path):
 
 def test_adapters_beside_sharded_weights_are_refused_before_anything_is_trained(monkeypatch):
     monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    monkeypatch.setenv("WORLD_SIZE", "2")
     assert loop.adapters(LoRA()) is None
     with pytest.raises(ValueError, match=r"weights are sharded.*use configs/ddp.yaml, or train all weights"):
         loop.adapters(ADAPTERS)

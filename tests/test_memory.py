@@ -292,3 +292,23 @@ def test_on_an_accelerator_freed_blocks_count_and_loaded_models_do_not(monkeypat
 def test_sizes_come_from_a_model_in_the_hubs_format(tmp_path):
     base = factories.base_folder(tmp_path / "base")
     assert memory.shape(config.Model(str(base))).vocabulary == 330
+
+
+def test_sharding_divides_weights_gradients_and_moments_among_processes():
+    whole, sharded = Training("bf16", True, processes=4), Training("bf16", True, processes=4, sharded=True)
+    assert memory.kept(SMOLLM, whole) == memory.weights(SMOLLM)
+    assert memory.kept(SMOLLM, sharded) == memory.weights(SMOLLM) // 4
+    assert memory.state(SMOLLM, sharded) == 3 * memory.FLOAT * SMOLLM.parameters // 4
+    assert memory.copies(SMOLLM, sharded) < memory.copies(SMOLLM, whole)
+
+
+def test_all_weights_of_llama_fit_two_gpus_that_share_them_and_not_one():
+    llama, free = (
+        memory.KNOWN["meta-llama/Llama-3.2-1B"],
+        23 * 10**9 - memory.weights(memory.KNOWN["meta-llama/Llama-3.2-1B"]),
+    )
+    with pytest.raises(ValueError, match="not even one row"):
+        memory.micro_batch(32, 512, llama, free, Training("bf16", True))
+    how = Training("bf16", True, processes=2, sharded=True)
+    free += memory.weights(llama) - memory.kept(llama, how)
+    assert memory.micro_batch(16, 512, llama, free, how) >= 1

@@ -1,5 +1,7 @@
+import gc
 import json
 import shutil
+import weakref
 from pathlib import Path
 
 import factories
@@ -147,3 +149,19 @@ def test_the_identity_of_a_local_model_follows_its_weights(base, copy):
 
 def test_the_identity_of_a_hub_model_is_its_name_and_revision():
     assert models.identity(Model("some/model", "abc")) == "some/model@abc"
+
+
+def test_before_a_model_goes_to_an_accelerator_those_that_nobody_holds_any_more_are_let_go(base, monkeypatch):
+    class Trainer:
+        def __init__(self):
+            self.itself = self  # as trainers do, by their callbacks
+
+    monkeypatch.setattr(models, "device", lambda: torch.device("meta"))
+    gc.disable()
+    try:
+        forgotten = weakref.ref(Trainer())
+        assert forgotten() is not None
+        models.load(base)
+        assert forgotten() is None
+    finally:
+        gc.enable()

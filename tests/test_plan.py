@@ -282,3 +282,25 @@ def test_the_command_prints_a_table_or_json_with_what_was_measured(monkeypatch, 
     assert table.exit_code == 0
     assert "2 seeds" in table.stdout
     assert "Speed: measured here" in table.stdout.replace("\n", " ")
+
+
+def test_a_gpu_elsewhere_is_planned_for_without_times(tmp_path):
+    made = plan.make(Study("smollm-135m", 0, tmp_path), machine=plan.gpu(16))
+    assert made.machine.name == "a GPU with 16 GB"
+    assert made.seconds == 0
+    assert not made.warnings
+    table = shown(made, 100)
+    assert "min" not in table
+    assert "a GPU with 16 GB, arithmetic in bf16" in table
+
+
+def test_batches_that_processes_cannot_share_are_warned_of(tmp_path):
+    made = plan.make(Study("smollm-135m", 0, tmp_path), machine=gpu(23, processes=3))
+    assert any("3 processes cannot share batches of 32 evenly" in words for words in made.warnings)
+
+
+def test_the_reward_check_is_planned_with_the_trainer_that_it_goes_through(tmp_path):
+    profile = config.LLAMA_1B.variant(lora__rank=0)
+    shape = memory.shape(profile.model)
+    trained = memory.state(shape, memory.Training("bf16", True)) + 2 * memory.weights(shape)
+    assert steps(planned(profile, tmp_path, gpu(79)))["reward check"].memory > trained

@@ -218,3 +218,18 @@ def test_the_prompt_of_a_pair_is_the_one_that_every_stage_renders(study):
     assert row["prompt"] == prompts.render(study.profile.prompt, row["source"])
     digests = {study.trained(s).record["spec"]["prompt"] for s in ("sft", "dpo", "grpo", "sft-careful")}
     assert digests == {prompts.digest(study.profile.prompt)}
+
+
+def test_the_check_through_the_trainer_needs_no_more_memory_than_the_training_of_adapters(study, monkeypatch):
+    adapted, trained = study.variant(study.profile.variant(lora__rank=2)), []
+    ordinary = train.grpo_trainer
+
+    def watching(*arguments):
+        trainer = ordinary(*arguments)
+        trained.append({name for name, weight in trainer.model.named_parameters() if weight.requires_grad})
+        return trainer
+
+    monkeypatch.setattr(train, "grpo_trainer", watching)
+    assert adapted.reward_check().agree
+    assert trained[0]
+    assert all("lora" in name for name in trained[0])

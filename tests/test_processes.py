@@ -109,6 +109,7 @@ def test_weights_that_are_sharded_by_fsdp_train_to_the_same(base, one, tmp_path)
         assert told["sharded"]
         assert all(told["sharded"])
         assert told["written"] == one[1]["written"]
+        assert told["agree"]  # the check of rewards, whose policy stands still
     assert close(one[0] / "sft", tmp_path / "sft")
     assert close(one[0] / "dpo", tmp_path / "dpo")
 
@@ -149,6 +150,14 @@ def test_the_book_is_not_built_by_several_processes(monkeypatch, capsys):
         cli.main()
     assert end.value.code == 1
     assert "the book is built by one process, and there are 2" in capsys.readouterr().err
+
+
+def test_a_model_is_not_exported_by_several_processes(monkeypatch, capsys, tmp_path):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setattr(sys, "argv", ["gecalign", "export", str(tmp_path / "made"), "--system", "sft"])
+    with pytest.raises(SystemExit):
+        cli.main()
+    assert "a model is exported by one process, and there are 2" in capsys.readouterr().err
 
 
 def test_a_training_is_resumed_after_one_process_was_killed(base, tmp_path):

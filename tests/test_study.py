@@ -160,7 +160,7 @@ def test_two_seeds_share_the_corpus_and_nothing_else(study, profile):
     ],
 )
 def test_a_changed_value_makes_another_folder_and_leaves_the_old(study, profile, monkeypatch, change, corpus_too):
-    monkeypatch.setattr(train, "sft", lambda *_: {})
+    monkeypatch.setattr(train, "sft", lambda *_, **means: {})
     old = study.sft().folder
     changed = Study(profile.variant(**change), seed=0, runs=study.root.parent)
     assert changed.sft().folder != old
@@ -169,7 +169,7 @@ def test_a_changed_value_makes_another_folder_and_leaves_the_old(study, profile,
 
 
 def test_another_base_model_makes_another_training(study, profile, tmp_path, monkeypatch):
-    monkeypatch.setattr(train, "sft", lambda *_: {})
+    monkeypatch.setattr(train, "sft", lambda *_, **means: {})
     other = factories.base_folder(tmp_path / "other", seed=5)
     changed = Study(profile.variant(model__name=str(other)), seed=0, runs=study.root.parent)
     assert changed.sft().folder != study.sft().folder

@@ -9,8 +9,8 @@ import torch
 from training import DECODING, DEV, PROMPT, Interrupted, interrupt_after, kill_after, same, unmoved, weights
 from transformers import TrainerState
 
-from gecalign import loop, metrics, models, prompts, train
-from gecalign.config import SFT
+from gecalign import loop, memory, metrics, models, processes, prompts, train
+from gecalign.config import SFT, Engine, LoRA
 from gecalign.decode import decode
 from gecalign.examples import Example
 
@@ -350,3 +350,27 @@ def test_training_that_is_killed_goes_on_to_the_same_weights_and_log(base, whole
     states = [json.loads(path.read_text()) for path in tmp_path.glob("checkpoints/*/trainer_state.json")]
     assert max(state["global_step"] for state in states) == 6
     expect_the_whole(base, tmp_path, whole)
+
+
+def test_time_is_taken_when_an_accelerator_has_done_its_work(monkeypatch):
+    waited = []
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
+    monkeypatch.setattr(torch.accelerator, "synchronize", lambda: waited.append(True))
+    assert loop.seconds_since(0.0) > 0
+    assert waited
+
+
+def test_where_a_row_does_not_fit_one_process_all_of_them_say_so(base, monkeypatch):
+    model, _ = models.load(base)
+    arguments = SETTINGS, model, 40, Engine(), LoRA()
+    monkeypatch.setattr(processes, "gather", lambda mine: [*mine, (2, "")])
+    assert loop.micro_batch(*arguments) == 2
+    monkeypatch.setattr(processes, "gather", lambda mine: [*mine, (0, "not even one row fits there")])
+    with pytest.raises(ValueError, match="not even one row fits there"):
+        loop.micro_batch(*arguments)
+    told = []
+    monkeypatch.setattr(processes, "gather", lambda mine: told.extend(mine) or mine)
+    monkeypatch.setattr(memory, "free", lambda engine: 0)
+    with pytest.raises(ValueError, match="not even one row"):
+        loop.micro_batch(*arguments)
+    assert told  # the others, before it gives up

@@ -13,7 +13,7 @@ import torch
 from training import DECODING, DEV, PROMPT, Interrupted, interrupt_after, kill_after, same, unmoved
 
 from gecalign import models, prompts, rewards, train
-from gecalign.config import GRPO, Decoding
+from gecalign.config import GRPO, Decoding, Engine
 
 # the small base writes gibberish, of which "length" likes some more than other
 SETTINGS = GRPO(
@@ -351,3 +351,17 @@ def test_training_with_shuffled_rewards_learns_something_else(base, whole, tmp_p
     assert log["reward"].iloc[0] == pytest.approx(usual["reward"].iloc[0])  # the first samples are the same
     assert log["reward_std"].iloc[0] == pytest.approx(usual["reward_std"].iloc[0], rel=1e-5)
     assert not same(tmp_path, whole[0])
+
+
+def test_the_trainer_samples_within_one_autocast_which_converts_weights_once(base, tmp_path):
+    trainer = trainer_of(base, tmp_path, steps=1, evaluations=1)
+    trainer.engine, sampled = Engine(precision="bf16"), []
+    ordinary = trainer.model.generate
+
+    def watching(*args, **kwargs):
+        sampled.append(torch.is_autocast_enabled("cpu"))
+        return ordinary(*args, **kwargs)
+
+    trainer.model.generate = watching
+    trainer.train()
+    assert sampled == [True]

@@ -36,7 +36,7 @@ def trained_on(study: Study, system: str, patch: pytest.MonkeyPatch) -> list[dic
     class Seen(Exception):
         pass
 
-    def look(model, tokenizer, rows, *_):
+    def look(model, tokenizer, rows, *_, **means):
         seen.extend(rows)
         raise Seen
 
@@ -58,13 +58,13 @@ def test_a_system_starts_from_sft_with_sft_as_its_reference_and_becomes_another_
     start, passed = weights(study.sft().folder), []
 
     def watched(ordinary):
-        def watching(*arguments):
+        def watching(*arguments, **means):
             passed.extend(
                 {name: weight.clone() for name, weight in argument.state_dict().items()}
                 for argument in arguments
                 if isinstance(argument, torch.nn.Module)
             )
-            return ordinary(*arguments)
+            return ordinary(*arguments, **means)
 
         return watching
 

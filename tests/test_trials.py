@@ -113,3 +113,11 @@ def test_attempts_are_listed_from_the_worst_with_what_was_set():
     assert found["best"].tolist() == ["80.0", "75.9", "77.0"]
     assert "rate 0.001, beta 0.1, 4 samples at 0.7" in found["what was set"].tolist()[0]
     assert "c = 8, 80 x 64 samples at 0.7" in found["what was set"].tolist()[1]
+
+
+def test_of_several_processes_one_writes_into_the_log(tmp_path, monkeypatch):
+    log = tmp_path / "trials.csv"
+    for rank in ("0", "1"):
+        monkeypatch.setenv("RANK", rank)
+        trials._append(row("dpo", 5.0), log)
+    assert len(trials.read_rows(log)) == 1

@@ -112,7 +112,7 @@ def lora(base: Path, folder: Path) -> dict:
 
 
 def sharded(base: Path, folder: Path) -> dict:
-    """Run SFT and DPO with weights that are sharded by FSDP2, which Accelerate itself uses only on accelerators."""
+    """Run the methods and the reward check with weights that are sharded by FSDP2, which Accelerate itself uses only on accelerators."""
     from accelerate.state import AcceleratorState
     from accelerate.utils import DistributedType
 
@@ -134,7 +134,9 @@ def sharded(base: Path, folder: Path) -> dict:
         prepare(self, args, state, control, **kwargs)
 
     loop.EvaluateAt.on_step_end = looking
-    return trainings(base, folder) | {"sharded": shards}
+    made = trainings(base, folder) | {"sharded": shards}
+    one = Study(factories.preference_profile(base, base.parent / "corpus.jsonl"), 0, folder / "runs")
+    return made | {"agree": one.reward_check().agree}
 
 
 TASKS = {task.__name__: task for task in (trainings, study, killed, lora, sharded)}
