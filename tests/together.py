@@ -112,7 +112,7 @@ def lora(base: Path, folder: Path) -> dict:
 
 
 def sharded(base: Path, folder: Path) -> dict:
-    """Run the methods and the reward check with weights that are sharded by FSDP2, which Accelerate itself uses only on accelerators."""
+    """Run every method and the reward check with weights sharded by FSDP2, which else only accelerators are given."""
     from accelerate.state import AcceleratorState
     from accelerate.utils import DistributedType
 
