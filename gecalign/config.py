@@ -181,7 +181,9 @@ class Engine:
     So it is in no digest: a product made by one engine is loaded under another. (Random draws differ between engines.)
     """
 
-    sampler: str = "transformers"  # who writes the samples of pairs and GRPO; or "vllm-colocate", "vllm-server"
+    # Who writes the samples of pairs and GRPO; or "vllm-colocate", "vllm-server". With vLLM TRL weighs GRPO's tokens by
+    # how much likelier the policy is to write them than vLLM was, up to a limit: it corrects for the latter's rounding.
+    sampler: str = "transformers"
     vllm_url: str = "http://localhost:8000"  # of the server, where the sampler is "vllm-server"
     vllm_memory: float = 0.3  # the share of a GPU that "vllm-colocate" takes; the rest is for training
     precision: str = "auto"  # of the arithmetic, weights are 32-bit: "bf16", "fp16", "fp32"; auto: by the device

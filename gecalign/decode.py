@@ -65,7 +65,7 @@ def decode(
     model.eval()
     devices = [model.device] if model.device.type == "cuda" else []
     # not in inference mode, in which autocast would convert all weights for every token anew
-    with torch.random.fork_rng(devices), torch.no_grad(), models.autocast(engine), tqdm(
+    with torch.random.fork_rng(devices), torch.no_grad(), models.autocast(engine), models.converted_once(model), tqdm(
         total=sum(map(len, mine)), desc=progress, unit="prompt", leave=False,
         disable=progress is None or not processes.is_main(),
     ) as bar:  # fmt: skip

@@ -11,6 +11,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -115,7 +116,7 @@ def dev_bleu(
 
 
 def measured(trainer_class: type, evaluate_loss: bool = True) -> type:
-    """Return the trainer class with two changes: dev BLEU in what `evaluate` reports, and a row order of its own.
+    """Return the trainer class with dev BLEU in what `evaluate` reports, a row order of its own, 32-bit results.
 
     The result has two attributes to be set: `dev_bleu`, see above, and `order`, the generator that shuffles.
 
@@ -126,6 +127,14 @@ def measured(trainer_class: type, evaluate_loss: bool = True) -> type:
     class Measured(trainer_class):
         dev_bleu: Callable[[PreTrainedModel], float]
         order: torch.Generator
+
+        def create_accelerator_and_postprocess(self) -> None:
+            super().create_accelerator_and_postprocess()
+            sharding = getattr(self.accelerator.state, "fsdp_plugin", None)
+            if sharding and (policy := sharding.mixed_precision_policy):
+                # as without sharding; else log-probabilities come back, and gradients are added up, in 16 bits
+                whole = replace(policy, reduce_dtype=torch.float32, output_dtype=torch.float32)
+                sharding.mixed_precision_policy = whole
 
         def _get_train_sampler(self, *args: Any) -> Any:
             sampler = super()._get_train_sampler(*args)
@@ -211,7 +220,9 @@ def micro_batch(
 ) -> int:
     """Return how many rows a process has in memory at once: what the settings say, or as many as fit.
 
-    What is learnt does not depend on it: gradients are added up over the micro-batches of a batch.
+    What is learnt does not depend on it: gradients are added up over the micro-batches of a batch. (But for rounding,
+    and for the last batch of an epoch of DPO where the pairs do not fill it: its parts weigh the same, whatever they
+    hold.)
 
     Args:
         length: tokens of the longest text, prompt and completion together.
@@ -271,7 +282,9 @@ def share(settings: Settings) -> int:
 
 def seconds_per_update(trainer: Trainer) -> float:
     """Measure what one update takes: forward and backward pass on the first rows, without changing the model."""
-    rows = [trainer.train_dataset[i] for i in range(min(trainer.args.train_batch_size, len(trainer.train_dataset)))]
+    # weights are sharded later, and a micro-batch need not fit beside whole ones
+    size = 1 if processes.sharded() else min(trainer.args.train_batch_size, len(trainer.train_dataset))
+    rows = [trainer.train_dataset[i] for i in range(size)]
     batch = {name: column.to(trainer.model.device) for name, column in trainer.data_collator(rows).items()}
     times = []
     for _ in range(3):  # the first ones warm up
@@ -283,7 +296,7 @@ def seconds_per_update(trainer: Trainer) -> float:
         trainer.model.zero_grad()
     for logged in getattr(trainer, "_metrics", {}).values():
         logged.clear()  # TRL notes what every loss was computed from, and would log these, too
-    return min(times) * trainer.args.gradient_accumulation_steps
+    return min(times) * trainer.args.train_batch_size / size * trainer.args.gradient_accumulation_steps
 
 
 def seconds_since(start: float) -> float:

@@ -142,7 +142,7 @@ def free(engine: Engine | None = None) -> int:
     import torch
 
     wanted = None if engine is None or engine.memory_gb is None else int(engine.memory_gb * 1e9)
-    if torch.accelerator.is_available():
+    if torch.accelerator.is_available() and not torch.backends.mps.is_available():  # Apple's share the RAM
         held = torch.accelerator.memory_allocated()
         if wanted is None:  # blocks that were freed but not given back can be used again
             return torch.accelerator.get_memory_info()[0] + torch.accelerator.memory_reserved() - held

@@ -8,7 +8,8 @@ arithmetic runs in 16 bits by autocast (`precision`). Only safetensors are read,
 from __future__ import annotations
 
 import gc
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 import torch
@@ -59,6 +60,23 @@ def autocast(engine: Engine | None = None) -> AbstractContextManager:
     """Return the context that computes in `precision`; weights stay 32-bit, and are converted once for all calls."""
     chosen = precision(engine)
     return nullcontext() if chosen == "fp32" else torch.autocast(device().type, PRECISIONS[chosen])
+
+
+@contextmanager
+def converted_once(model: PreTrainedModel) -> Iterator[None]:
+    """Have autocast keep its copies of frozen weights as well, where only adapters are trained; for use without grads.
+
+    It keeps only those of weights that have a gradient, and would convert all others for every token anew.
+    """
+    enabled = torch.is_autocast_enabled(device().type)
+    frozen = [weight for weight in model.parameters() if enabled and not weight.requires_grad]
+    try:
+        for weight in frozen:
+            weight.requires_grad_(True)
+        yield
+    finally:
+        for weight in frozen:
+            weight.requires_grad_(False)
 
 
 def identity(config: Model) -> str:

@@ -127,6 +127,8 @@ def grpo(
     loop.announce("grpo", seconds, f"{plan_in_words(plan)}, about {tokens:,} tokens; ")
     trainer.groups_file, trainer.shuffle_rewards = folder / "groups.jsonl", shuffle_rewards
     facts = loop.run(trainer, tokenizer, folder)
+    if trainer.use_vllm:
+        vllm_sampling.release(trainer.vllm_generation)
     mean_length = pd.read_csv(folder / "log.csv")["completions/mean_length"].mean()  # tokens, EOS included
     return {**facts, **plan, "sampled_tokens": round(plan["samples_in_all"] * mean_length)}
 
@@ -291,7 +293,8 @@ class _Watched(GRPOTrainer):
     shuffle_rewards: bool = False
 
     def _generate(self, *args: Any) -> Any:
-        with models.autocast(self.engine):  # around all tokens, or the weights would be converted for each anew
+        # around all tokens, or the weights would be converted for each anew
+        with models.autocast(self.engine), models.converted_once(self.model):
             return super()._generate(*args)
 
     def _calculate_rewards(self, *args: Any) -> Any:
@@ -471,13 +474,15 @@ def _grpo_cost(
     generating = loop.seconds_since(start)
     texts = [ask + sample.text for ask, group in zip(asked, written, strict=True) for sample in group]
     lengths = [len(ids) for ids in trainer.processing_class(texts)["input_ids"]]
-    micro_batch = texts[: trainer.args.train_batch_size]
+    size = 1 if processes.sharded() else trainer.args.train_batch_size  # see `loop.seconds_per_update`
+    micro_batch = texts[:size]
     batch = trainer.processing_class(micro_batch, padding=True, return_tensors="pt").to(trainer.model.device)
     start = time.perf_counter()
     with models.autocast(engine):
         loss = trainer.model(**batch, labels=batch["input_ids"], fused_lm_head=True).loss
     loss.backward()
-    learning = loop.seconds_since(start) * trainer.args.gradient_accumulation_steps
+    updates = trainer.args.train_batch_size / size * trainer.args.gradient_accumulation_steps
+    learning = loop.seconds_since(start) * updates
     trainer.model.zero_grad()
     seconds = settings.steps * (generating / settings.updates_per_generation + learning)
     return seconds, round(plan["samples_in_all"] * sum(lengths) / len(lengths))

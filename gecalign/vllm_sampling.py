@@ -113,5 +113,23 @@ def draw(
         for turn, number in enumerate(asked):
             group = ids[turn * config.samples : (turn + 1) * config.samples]
             written[number] = [completion(tokenizer, list(one)) for one in group]
+    release(generation)
     everything = dict(processes.gather(list(written.items())))
     return [everything[i] for i in range(len(prompt_ids))]
+
+
+def release(generation: Any) -> None:
+    """Let go of what TRL's way to vLLM holds: the port of the server's group, or a share of the GPU.
+
+    Else the next one, a training after the samples of pairs, would find both taken.
+    """
+    import gc
+
+    import torch
+
+    if client := getattr(generation, "vllm_client", None):  # of a server, in the main process
+        client.close_communicator()
+    generation.llm = None  # a colocated engine
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

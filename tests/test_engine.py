@@ -160,6 +160,19 @@ def test_decoding_computes_in_the_precision_of_the_engine(base):
     assert model.dtype == torch.float32
 
 
+def test_frozen_weights_are_converted_once_and_frozen_afterwards(base):
+    model, tokenizer = models.load(base)
+    model.requires_grad_(False)
+    frozen = []
+    model.register_forward_pre_hook(
+        lambda module, _: frozen.append(not any(w.requires_grad for w in module.parameters()))
+    )
+    for precision in ("fp32", "bf16"):
+        decode(model, tokenizer, ["a"], Decoding(max_new_tokens=1), engine=Engine(precision=precision))
+    assert frozen == [True, False]  # autocast keeps copies of those only that have a gradient
+    assert not any(weight.requires_grad for weight in model.parameters())
+
+
 # ---- memory
 
 
@@ -233,7 +246,10 @@ class FakeVLLM:
         self.synced = 0
         FakeVLLM.made.append(self)
 
+        self.llm = object()
+
     def sync_weights(self):
+        assert self.llm is not None, "it was let go"
         self.synced += 1
 
     def generate(self, prompts, images, num_generations, profiler=None):
@@ -288,6 +304,15 @@ def test_vllm_draws_the_candidates_of_pairs(base, vllm, monkeypatch):
     assert all(sample.truncated == (sample.tokens == 8) or sample.tokens == 8 for s in drawn for sample in s.samples)
 
 
+def test_a_server_is_left_when_it_has_answered(base, vllm, monkeypatch):
+    left = []
+    client = SimpleNamespace(close_communicator=lambda: left.append(True))
+    monkeypatch.setattr(vllm, "vllm_client", client, raising=False)
+    model, tokenizer = models.load(base)
+    vllm_sampling.draw(model, tokenizer, ["a"], Decoding(1.0, max_new_tokens=2), Engine(sampler="vllm-server"))
+    assert left == [True]  # or the samples of pairs would keep GRPO from its port
+
+
 def test_a_server_is_asked_at_its_address(base, vllm):
     model, tokenizer = models.load(base)
     engine = Engine(sampler="vllm-server", vllm_url="http://other:9000")
@@ -304,6 +329,7 @@ def test_grpo_trains_on_what_vllm_writes(base, vllm, tmp_path):
                engine=engine)  # fmt: skip
     (generation,) = vllm.made
     assert generation.synced == 2  # before each generation, with the weights of that moment
+    assert generation.llm is None  # and the GPU is free for what follows
     assert generation.settings["max_completion_length"] == DECODING.max_new_tokens
     assert unmoved(base, tmp_path) == []
 

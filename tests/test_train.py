@@ -1,11 +1,13 @@
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import factories
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from torch.distributed.fsdp import MixedPrecisionPolicy
 from training import DECODING, DEV, PROMPT, Interrupted, interrupt_after, kill_after, same, unmoved, weights
 from transformers import TrainerState
 
@@ -374,3 +376,29 @@ def test_where_a_row_does_not_fit_one_process_all_of_them_say_so(base, monkeypat
     with pytest.raises(ValueError, match="not even one row"):
         loop.micro_batch(*arguments)
     assert told  # the others, before it gives up
+
+
+def test_where_weights_are_sharded_results_and_sums_of_gradients_are_in_32_bits():
+    short = MixedPrecisionPolicy(torch.bfloat16, torch.bfloat16, torch.bfloat16)
+
+    class Sharding:
+        def create_accelerator_and_postprocess(self):
+            plugin = SimpleNamespace(mixed_precision_policy=short)
+            self.accelerator = SimpleNamespace(state=SimpleNamespace(fsdp_plugin=plugin))
+
+    trainer = loop.measured(Sharding)()
+    trainer.create_accelerator_and_postprocess()
+    policy = trainer.accelerator.state.fsdp_plugin.mixed_precision_policy
+    assert policy == MixedPrecisionPolicy(torch.bfloat16, torch.float32, torch.float32)
+
+
+def test_before_weights_are_sharded_time_is_measured_with_one_row(base, tmp_path, monkeypatch):
+    model, tokenizer = models.load(base)
+    rows = train.demonstrations(ROWS, PROMPT)
+    trainer = train.sft_trainer(model, tokenizer, rows, rows[:2], SETTINGS, 0, tmp_path)
+    seen, ordinary = [], trainer.data_collator
+    trainer.data_collator = lambda batch: seen.append(len(batch)) or ordinary(batch)
+    loop.seconds_per_update(trainer)
+    monkeypatch.setattr(processes, "sharded", lambda: True)
+    loop.seconds_per_update(trainer)
+    assert seen == [8, 1]
