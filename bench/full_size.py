@@ -89,7 +89,7 @@ class Sizes:
 
 
 FULL = Sizes()
-QUICK = Sizes(4, 2, 16, warm_up=0, updates=2, grpo_updates=1, longest=False, together=8, calls=1, alone=4)
+QUICK = Sizes(4, 2, 16, warm_up=1, updates=3, grpo_updates=2, longest=False, together=8, calls=2, alone=4)
 
 
 def profile_of(base: Path, sizes: Sizes, group_size: int = 8) -> config.Profile:
