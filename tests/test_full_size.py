@@ -41,7 +41,7 @@ def base(stand_in, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def small(full_size):
-    return replace(full_size.QUICK, sft_batch=2, grpo_batch=16, warm_up=1, grpo_updates=2, together=4, alone=2)
+    return replace(full_size.QUICK, sft_batch=2, grpo_batch=16, updates=2, together=4, calls=1, alone=2)
 
 
 def test_the_stand_in_has_the_sizes_of_smollm(stand_in):
