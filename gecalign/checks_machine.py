@@ -18,7 +18,6 @@ RANGES = {"torch": ">=2.13,<3", "transformers": ">=5.23,<6", "trl": ">=1.16,<2"}
 PINS = Path(__file__).resolve().parents[1] / "requirements.txt"  # where the library lies in a clone
 TRACKERS = {"tensorboard": "tensorboard", "wandb": "wandb", "trackio": "trackio"}  # by their name in report_to
 
-LARGE = 20e6  # parameters; more of them take a GPU, or patience
 ROOMY = 1.25  # times the disk that is needed; less than that is tight
 ANSWER = 3.0  # seconds that a server of vLLM is waited for
 
@@ -101,14 +100,14 @@ def device(patient: Patient) -> Check:
     """Whether the device suits the size of the model, its processes, and the precision that is asked for."""
     import torch
 
-    from gecalign import memory, models, processes
+    from gecalign import memory, models, plan, processes
 
     size = memory.shape(patient.profile.model).parameters
     precision = models.precision(patient.profile.engine)
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
     name = torch.cuda.get_device_name() if gpus else models.device().type
     found: list[tuple[Status, str]] = [("pass", f"{size / 1e6:,.0f} M parameters on {name}, computing in {precision}.")]
-    if size > LARGE and models.device().type == "cpu":
+    if size > plan.LARGE and models.device().type == "cpu":
         found.append(
             (
                 "warn",

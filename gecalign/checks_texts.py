@@ -194,7 +194,7 @@ def lengths(patient: Patient) -> Check:
     profile, tokenizer = patient.profile, patient.tokenizer
     limit, found = profile.decoding.max_new_tokens, []
     rows = train.demonstrations(patient.train, profile.prompt)
-    sizes = [len(ids) + 1 for ids in tokenizer([row["prompt"] + row["completion"] for row in rows])["input_ids"]]
+    sizes = train.lengths(rows, tokenizer)
     long = sum(size > profile.sft.max_length for size in sizes)
     found.append((
         _cut(long / len(rows)),

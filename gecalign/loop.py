@@ -157,6 +157,8 @@ def measured(trainer_class: type, evaluate_loss: bool = True) -> type:
 def finish(trainer: Any, evaluate_at: Sequence[int], temperature: float = 1.0) -> Any:
     """Give a trainer its row order, its callbacks and our progress bar; return it, ready to train."""
     use_plain_head(_without_adapters(trainer.model), temperature)
+    if trainer.args.activation_checkpointing:  # the trainer does so when it starts; estimates need the memory before
+        _without_adapters(trainer.model).activation_checkpointing_enable()
     trainer.order = torch.Generator()
     for callback in (EvaluateAt(evaluate_at), SeedOrder(trainer.order), Progress()):
         trainer.add_callback(callback)
@@ -286,6 +288,7 @@ def seconds_per_update(trainer: Trainer) -> float:
     size = 1 if processes.sharded() else min(trainer.args.train_batch_size, len(trainer.train_dataset))
     rows = [trainer.train_dataset[i] for i in range(size)]
     batch = {name: column.to(trainer.model.device) for name, column in trainer.data_collator(rows).items()}
+    trainer.model.train()  # else nothing is checkpointed
     times = []
     for _ in range(3):  # the first ones warm up
         start = time.perf_counter()

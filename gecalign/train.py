@@ -146,7 +146,7 @@ def sft_trainer(
     lora: config.LoRA = NO_LORA,
 ) -> SFTTrainer:
     """Return TRL's trainer on rows of prompt and completion, ready to train."""
-    micro_batch = loop.micro_batch(settings, model, _longest(train, tokenizer), engine, lora)
+    micro_batch = loop.micro_batch(settings, model, max(lengths(train, tokenizer)), engine, lora)
     trainer = loop.measured(SFTTrainer)(
         model=model,
         processing_class=tokenizer,
@@ -190,9 +190,9 @@ def dpo_trainer(
             "(pairs__samples, pairs__prompts), warmer (pairs__temperature), or from prompts that SFT has not seen."
         )
     steps = settings.epochs * -(-len(train) // settings.batch_size)
-    texts = [(p.prompt, text) for p in (*train, *held_out) for text in (p.chosen, p.rejected)]
-    longest = _longest([{"prompt": asked, "completion": text} for asked, text in texts], tokenizer)
-    scored = _longest([{"prompt": "", "completion": text} for _, text in texts], tokenizer)
+    rows = [(p.prompt, text) for p in (*train, *held_out) for text in (p.chosen, p.rejected)]
+    longest = max(lengths([{"prompt": asked, "completion": text} for asked, text in rows], tokenizer))
+    scored = max(lengths([{"text": text} for _, text in rows], tokenizer))
     micro_batch = loop.micro_batch(settings, model, longest, engine, lora, texts=2, scored=scored)
     trainer = loop.measured(
         DPOTrainer, evaluate_loss=bool(held_out)
@@ -211,8 +211,8 @@ def dpo_trainer(
             eval_on_start=True,
             **loop.shared_arguments(settings, steps, seed, folder, engine, micro_batch),
         ),
-        train_dataset=_preferences(train, folder / "pairs"),
-        eval_dataset=_preferences(held_out or train[:1], folder / "held-out"),
+        train_dataset=_preferences(train, folder / "checkpoints" / "pairs"),
+        eval_dataset=_preferences(held_out or train[:1], folder / "checkpoints" / "held-out"),
     )
     return loop.finish(trainer, loop.even_steps(steps, settings.evaluations))
 
@@ -238,8 +238,8 @@ def grpo_trainer(
     plan = grpo_plan(settings)
     _check_enough(train, plan)
     objective = rewards.objective(settings.reward)
-    asked = [{"prompt": row["prompt"], "completion": ""} for row in grpo_rows(train, prompt)]
-    longest = _longest(asked, tokenizer) + decoding.max_new_tokens
+    rows = grpo_rows(train, prompt)
+    longest = max(lengths([{"text": row["prompt"]} for row in rows], tokenizer)) + decoding.max_new_tokens
     later = 1 if settings.beta and not lora.rank else 0  # TRL's own reference, beside that of the KL divergence here
     micro_batch = loop.micro_batch(
         settings, model, longest, engine, lora, scored=decoding.max_new_tokens, frozen=1 + later, later=later
@@ -269,8 +269,8 @@ def grpo_trainer(
             **vllm_sampling.arguments(engine, longest),
             **shared | {"per_device_eval_batch_size": settings.group_size},
         ),
-        train_dataset=Dataset.from_list(grpo_rows(train, prompt)),
-        eval_dataset=Dataset.from_list(grpo_rows(train[:1], prompt)),  # not used: what is evaluated is dev BLEU
+        train_dataset=Dataset.from_list(rows),
+        eval_dataset=Dataset.from_list(rows[:1]),  # not used: what is evaluated is dev BLEU
     )
     add_fused_lm_head(reference_model, temperature=settings.temperature)
     use_plain_head(reference_model, settings.temperature)
@@ -365,7 +365,7 @@ def fitting(
     Raises:
         ValueError: none does.
     """
-    kept = [row for row, length in zip(rows, _lengths(rows, tokenizer), strict=True) if length <= max_length]
+    kept = [row for row, length in zip(rows, lengths(rows, tokenizer), strict=True) if length <= max_length]
     if not kept:
         raise ValueError(
             f"none of the {len(rows)} rows fits into {max_length} tokens, prompt and completion together. "
@@ -374,26 +374,22 @@ def fitting(
     return kept
 
 
-def _lengths(rows: Sequence[dict[str, str]], tokenizer: PreTrainedTokenizerBase) -> list[int]:
+def lengths(rows: Sequence[dict[str, str]], tokenizer: PreTrainedTokenizerBase) -> list[int]:
     """Return the tokens of each row, prompt, completion and EOS, or what stands in a column `text` alone."""
     texts = [row["prompt"] + row["completion"] if "prompt" in row else row["text"] for row in rows]
     return [len(ids) + 1 for ids in tokenizer(texts)["input_ids"]]
-
-
-def _longest(rows: Sequence[dict[str, str]], tokenizer: PreTrainedTokenizerBase) -> int:
-    return max(_lengths(rows, tokenizer))
 
 
 def _preferences(pairs: Sequence[PreferencePair], folder: Path) -> Dataset:
     """Return the pairs with the columns that TRL reads.
 
     TRL keeps the reference's log-probabilities beside the dataset, so that several processes need one that lies on a
-    disk. The folder is removed with the checkpoints.
+    disk: in `folder`, which is removed with the checkpoints.
     """
     rows = Dataset.from_list([{"prompt": p.prompt, "chosen": p.chosen, "rejected": p.rejected} for p in pairs])
     if processes.count() == 1:
         return rows
-    shared = processes.from_main(lambda: folder.parent / "checkpoints" / folder.name)
+    shared = processes.from_main(lambda: folder)
     if processes.is_main():
         shutil.rmtree(shared, ignore_errors=True)  # of a training that was cut off
         rows.save_to_disk(shared)
@@ -477,6 +473,7 @@ def _grpo_cost(
     size = 1 if processes.sharded() else trainer.args.train_batch_size  # see `loop.seconds_per_update`
     micro_batch = texts[:size]
     batch = trainer.processing_class(micro_batch, padding=True, return_tensors="pt").to(trainer.model.device)
+    trainer.model.train()  # else nothing is checkpointed
     start = time.perf_counter()
     with models.autocast(engine):
         loss = trainer.model(**batch, labels=batch["input_ids"], fused_lm_head=True).loss

@@ -13,10 +13,11 @@ import factories
 import pytest
 import test_train_dpo
 import test_train_grpo
+import together
 import torch
 from safetensors.torch import load_file
 from together import sft
-from training import DECODING, DEV, PROMPT, Interrupted, interrupt_after, same, unmoved, weights
+from training import DECODING, DEV, PROMPT, Interrupted, close, interrupt_after, same, unmoved, weights
 
 from gecalign import loop, memory, models, prompts, sampling, train, vllm_sampling
 from gecalign.config import Decoding, Engine, LoRA, Pairs, profile
@@ -37,11 +38,6 @@ def whole(base, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("whole")
     sft(base, folder)
     return folder
-
-
-def close(first: Path, second: Path, tolerance: float = 1e-5) -> bool:
-    ours, theirs = weights(first), weights(second)
-    return ours.keys() == theirs.keys() and all(torch.allclose(ours[n], theirs[n], atol=tolerance) for n in ours)
 
 
 # ---- low-rank adapters
@@ -198,6 +194,20 @@ def test_gradient_checkpointing_changes_nothing_but_memory(base, tmp_path, whole
     assert close(whole, tmp_path)
 
 
+def test_with_gradient_checkpointing_layers_compute_once_more(base, tmp_path):
+    calls = []
+    for number, on in enumerate((False, True)):
+        model, tokenizer = models.load(base)
+        calls.append(0)
+        model.model.layers[0].mlp.register_forward_pre_hook(lambda *_, n=number: calls.__setitem__(n, calls[n] + 1))
+        folder = tmp_path / str(on)
+        folder.mkdir()
+        texts, settings = train.demonstrations(together.ROWS, PROMPT), together.SETTINGS
+        train.sft(model, tokenizer, texts, DEV, settings, PROMPT, DECODING, 0, folder, False,
+                  engine=Engine(gradient_checkpointing=on))  # fmt: skip
+    assert calls[1] == calls[0] + together.SETTINGS.steps + 3  # and in the estimate before
+
+
 def test_one_process_uses_one_gpu_however_many_there_are(tmp_path, monkeypatch):
     from trl import SFTConfig
 
@@ -302,6 +312,19 @@ def test_vllm_draws_the_candidates_of_pairs(base, vllm, monkeypatch):
     assert expected.items() <= generation.settings.items()
     # what was written is marked as every other completion is
     assert all(sample.truncated == (sample.tokens == 8) or sample.tokens == 8 for s in drawn for sample in s.samples)
+
+
+def test_what_vllm_writes_is_filed_under_its_prompt(base, vllm, monkeypatch):
+    def echo(self, prompts, images, num_generations, profiler=None):
+        return prompts, [prompt[-3:] for prompt in prompts], None, None
+
+    monkeypatch.setattr(vllm, "generate", echo)
+    monkeypatch.setattr(vllm_sampling, "AT_ONCE", 3)
+    model, tokenizer = models.load(base)
+    asked = [example.source for example in factories.examples(7)]
+    drawn = vllm_sampling.draw(model, tokenizer, asked, Decoding(1.0, samples=2), Engine(sampler="vllm-colocate"))
+    ends = [tokenizer.decode(ids[-3:]) for ids in tokenizer(asked)["input_ids"]]
+    assert [[one.text for one in group] for group in drawn] == [[end, end] for end in ends]
 
 
 def test_a_server_is_left_when_it_has_answered(base, vllm, monkeypatch):

@@ -12,10 +12,9 @@ import factories
 import pandas as pd
 import pytest
 import together
-import torch
 import yaml
 from accelerate.commands.config.config_args import load_config_from_file
-from training import same, weights
+from training import close, same
 
 from gecalign import cli, processes
 
@@ -64,11 +63,6 @@ def one(base, tmp_path_factory) -> tuple[Path, dict]:
     return folder, together.trainings(base, folder)
 
 
-def close(first: Path, second: Path) -> bool:
-    ours, theirs = weights(first), weights(second)
-    return ours.keys() == theirs.keys() and all(torch.allclose(ours[n], theirs[n], atol=1e-5) for n in ours)
-
-
 @pytest.mark.parametrize("method", ["sft", "dpo"])
 def test_two_processes_train_the_weights_of_one_at_the_same_global_batch(base, one, two, method):
     assert close(one[0] / method, two[0] / method)
@@ -112,6 +106,15 @@ def test_weights_that_are_sharded_by_fsdp_train_to_the_same(base, one, tmp_path)
         assert told["agree"]  # the check of rewards, whose policy stands still
     assert close(one[0] / "sft", tmp_path / "sft")
     assert close(one[0] / "dpo", tmp_path / "dpo")
+
+
+def test_adapters_are_trained_to_the_same(base, tmp_path):
+    (tmp_path / "alone").mkdir()
+    together.lora(base, tmp_path / "alone")
+    done = launch("lora", base, tmp_path / "shared")
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert len(seen(tmp_path / "shared")) == 2
+    assert close(tmp_path / "alone", tmp_path / "shared")
 
 
 def test_every_stage_runs_and_leaves_one_folder(base, tmp_path):

@@ -34,6 +34,12 @@ def same(first: Path, second: Path) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
+def close(first: Path, second: Path, tolerance: float = 1e-5) -> bool:
+    """Whether two trainings gave the same weights but for rounding."""
+    ours, theirs = weights(first), weights(second)
+    return ours.keys() == theirs.keys() and all(torch.allclose(ours[n], theirs[n], atol=tolerance) for n in ours)
+
+
 def unmoved(base: Path, folder: Path) -> list[str]:
     """Return the parameters that training left as they were."""
     before, after = load_file(base / "model.safetensors"), weights(folder)
