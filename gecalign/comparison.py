@@ -37,7 +37,7 @@ def described() -> str:
 
 
 def budgets(results: Results) -> pd.DataFrame:
-    """Return what each trained system cost beyond SFT, means over seeds; tokens in thousands. See `results.budget`."""
+    """Return what each trained system cost beyond SFT, means over seeds; tokens in thousands. See `accounts.budget`."""
     trained = [name for name in COMPARED if name not in UNTRAINED]
     means = results.budget.groupby("system", sort=False).mean(numeric_only=True).drop(columns="seed").loc[trained]
     means[["sampled tokens", "trained tokens"]] /= 1000

@@ -52,7 +52,7 @@ def study(profile: str | config.Profile, seeds: int, jobs: int | None = None) ->
     first = studies[0]
     first.corpus  # noqa: B018 - shared by all, so made before they start
     spec = {"profile": settings_digest(first.profile), "data": first.corpus.content, "seeds": seeds,
-            "systems": list(SYSTEMS)}  # fmt: skip
+            "systems": list(SYSTEMS), "tables": list(results.TABLES)}  # fmt: skip
 
     def make(folder: Path) -> dict[str, Any]:
         start = time.perf_counter()
@@ -89,6 +89,8 @@ def run_seed(study: Study, report: Report) -> None:
         for split, name in results.evaluations(system):
             study.evaluation(system, split, results.decoding(study.profile, name))
         report(system)
+    for table in results.TABLES.values():  # some are of samples of their own
+        table(study)
 
 
 def _run_all(studies: Sequence[Study], jobs: int) -> None:

@@ -14,17 +14,27 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from gecalign import compare, evaluation, metrics, pairs, predictions, prompts, store
+from gecalign import compare, config, evaluation, metrics, pairs, predictions, prompts, store
 from gecalign.compare import Array, ScoreFunction
 from gecalign.evaluation import SystemEvaluation
 
 if TYPE_CHECKING:
+    import pandas as pd
     from transformers import PreTrainedModel
 
     from gecalign.study import Study
 
 
-# ---- trainings
+LONGEST = 300  # characters that are kept of an output that does not end
+OTHER_PROMPT = config.Prompt("Fix grammatically: {source} Corrected:")  # one word and one line break are other
+
+
+# ---- asking and training
+
+
+def mismatched(study: Study) -> SystemEvaluation:
+    """Return what SFT writes on dev if it is asked with another prompt than it was trained with."""
+    return study.evaluation("sft", "dev", prompt=OTHER_PROMPT, allow_other_prompt=True)
 
 
 def briefly_trained(study: Study, eos: bool) -> SystemEvaluation:
@@ -65,6 +75,38 @@ def in_bf16(study: Study) -> SystemEvaluation:
 
     settings = asdict(study.profile.dpo) | {"pairs": study.pairs().content}
     return _trained_oddly(study, "bf16", "sft", trainer, settings)
+
+
+# Mistakes that the record holds of every seed: what is done wrong, and what the same is when done right.
+MISTAKES: dict[str, tuple[Callable[[Study], SystemEvaluation], Callable[[Study], SystemEvaluation]]] = {
+    "another prompt": (mismatched, lambda study: study.evaluation("sft", "dev")),
+    "no EOS": (lambda study: briefly_trained(study, eos=False), lambda study: briefly_trained(study, eos=True)),
+    "bf16 weights": (in_bf16, lambda study: study.evaluation("dpo", "dev")),
+}
+
+
+def mistakes(study: Study) -> pd.DataFrame:
+    """Return what each of `MISTAKES` scores on dev in a run, and what the right way does: two rows a mistake.
+
+    Columns: mistake, made (whether it is), BLEU, SFT's BLEU, cut off (0-1), length ratio, the longest output and its
+    source, and the share of SFT's weights that did not move where both start from SFT.
+    """
+    import pandas as pd
+
+    sft = study.evaluation("sft", "dev").scores.row()["BLEU"]
+    rows = []
+    for mistake, ways in MISTAKES.items():
+        for made, evaluated in zip((True, False), (way(study) for way in ways), strict=True):
+            longest = max(evaluated.predictions, key=lambda p: len(p.hypothesis))
+            rows.append(
+                {"mistake": mistake, "made": made, "BLEU": evaluated.scores.row()["BLEU"], "SFT": sft,
+                 "cut off": evaluated.scores.rates.truncated, "length ratio": evaluated.scores.rates.length_ratio,
+                 "source": longest.source, "longest": longest.hypothesis[:LONGEST]}
+            )  # fmt: skip
+    table = pd.DataFrame(rows)
+    still = {True: in_bf16(study).stage.facts["unmoved"], False: unmoved(study, "dpo")}
+    table["unmoved"] = table["made"].map(still).where(table["mistake"] == "bf16 weights")
+    return table
 
 
 def unmoved(study: Study, system: str) -> float:

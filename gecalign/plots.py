@@ -14,6 +14,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from gecalign.beside import Beside
 from gecalign.compare import Difference, Interval
 from gecalign.store import project_folder
 
@@ -21,6 +22,7 @@ BLACK, ORANGE, SKY, GREEN, BLUE, VERMILION, PURPLE = (
     "#000000", "#E69F00", "#56B4E9", "#009E73", "#0072B2", "#D55E00", "#CC79A7",
 )  # fmt: skip
 GREY = "#767676"
+SHADE, BAND = "#b4b4b4", "#dcdcdc"  # what stands behind
 
 STYLE = {
     "figure.dpi": 110,
@@ -92,13 +94,38 @@ def visible_effect(ax: Axes, table: pd.DataFrame, marks: Mapping[str, tuple[floa
     return ax
 
 
+def runs_behind(ax: Axes, curves: pd.DataFrame, label: str = "runs of the record") -> Axes:
+    """Draw a thin grey line for each column of `curves` over its index, behind everything else."""
+    for i, (_, column) in enumerate(curves.items()):
+        known = column.dropna()
+        ax.plot(known.index, known, color=SHADE, linewidth=1.2, zorder=1, label=label if i == 0 else None)
+    return ax
+
+
+def beside(ax: Axes, rows: Mapping[str, Beside], xlabel: str, title: str) -> Axes:
+    """Draw one run beside the record: a dot a seed, a band where one more run is expected, a diamond for this one."""
+    for y, one in zip(range(len(rows) - 1, -1, -1), rows.values(), strict=True):
+        low, high = one.expected
+        ax.fill_betweenx([y - 0.3, y + 0.3], low, high, color=BAND, linewidth=0)
+        ax.plot(one.record, np.full(len(one.record), y), ".", color=ORANGE, markersize=8)
+        ax.plot([one.here], [y], "D", color=BLUE, markersize=8, markerfacecolor="none", markeredgewidth=2)
+    ax.set_yticks(range(len(rows) - 1, -1, -1), list(rows))
+    ax.set_ylim(-0.6, len(rows) - 0.4)
+    ax.plot([], [], ".", color=ORANGE, markersize=8, label="the record, a dot a seed")
+    ax.plot([], [], "s", color=BAND, markersize=10, label="expected of one more run (95 %)")
+    ax.plot([], [], "D", color=BLUE, markerfacecolor="none", markeredgewidth=2, label="this run")
+    ax.legend(frameon=False, fontsize=9, loc="upper center", bbox_to_anchor=(0.4, -0.28), ncols=3)
+    ax.set(xlabel=xlabel, title=title)
+    return ax
+
+
 def loss_and_bleu(ax: Axes, log: pd.DataFrame, chosen_step: int) -> Axes:
     """Draw dev loss (left axis) and dev BLEU (right axis) over the updates, and mark the chosen one."""
     evaluated = log.dropna(subset=["eval_bleu"])
     trained = log.dropna(subset=["loss"])
     ax.plot(trained["step"], trained["loss"], color=SKY, linewidth=1, label="training loss")
     ax.plot(evaluated["step"], evaluated["eval_loss"], "s-", color=VERMILION, markersize=4, label="dev loss")
-    ax.set(xlabel="updates", ylabel="loss (nats a token)", title="Loss falls, BLEU rises: on dev, over training")
+    ax.set(xlabel="updates", ylabel="loss (nats a token)", title="Loss and BLEU during fine-tuning")
     right = ax.twinx()
     right.plot(evaluated["step"], evaluated["eval_bleu"], "o--", color=BLUE, markersize=5, label="dev BLEU (right)")
     right.axvline(chosen_step, color=GREY, linewidth=1, linestyle=":")
@@ -254,6 +281,26 @@ def points(
     ax.plot([min(ends), max(ends)], [min(ends), max(ends)], color=GREY, linewidth=1, linestyle="--", label="equal")
     ax.set(xlabel=xlabel, ylabel=ylabel, title=title)
     ax.legend(frameon=False, fontsize=9)
+    return ax
+
+
+def clouds(
+    ax: Axes,
+    record: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    here: Mapping[str, tuple[float, float]],
+    xlabel: str,
+    ylabel: str,
+    title: str,
+) -> Axes:
+    """Draw for each name a small point a run of the record, and a diamond for this run."""
+    colours = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY)
+    for (name, (x, y)), colour, marker in zip(record.items(), colours, "osv^Ph", strict=False):
+        ax.plot(x, y, marker, color=colour, markersize=4, linestyle="none")
+        ax.plot(*([value] for value in here[name]), "D", color=colour, markersize=9, markerfacecolor="none",
+                markeredgewidth=2)  # fmt: skip
+        ax.annotate(name, here[name], (9, 6), textcoords="offset points", color=colour)
+    ax.margins(x=0.15, y=0.15)
+    ax.set(xlabel=xlabel, ylabel=ylabel, title=title)
     return ax
 
 

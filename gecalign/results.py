@@ -8,20 +8,32 @@
     metrics.csv             what each set of predictions scores
     checkpoints.csv         dev BLEU of every checkpoint of every training
     budget.csv              what each system cost
+    logs.parquet            the training logs of SFT, DPO and GRPO: system, step, measure, value
+    rewards.parquet         the reward check: a row a prompt, rewards of greedy decoding and of samples, two ways
+    samplers.csv            what pairs two samples a prompt give, by how they were drawn
+    samples.csv             what the first k samples of a prompt give
+    judges.csv              what other rewards say of the pairs
+    log_ratios.csv          what DPO did to both sides of pairs that it was not trained on
+    facts.csv               single numbers: pairs and the funnel, chosen steps
+    mistakes.csv            what the mistakes of chapter 9 score on dev
 
-Chapters compute every statistic from the predictions; a test checks that `metrics.csv` follows from them.
+Chapters compute every statistic from the predictions; a test checks that `metrics.csv` follows from them. Everything
+is of every seed, so that a chapter can show the reader's own run beside it.
+
+The tables of what happened inside the runs (`INSIDE`) need not be of the same runs as the predictions: each is whole by
+itself, and `study.json` says under "inside" which seeds, commits and machine they are of.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gecalign import config, metrics, store
+from gecalign import accounts, config, diagnostics, metrics, pitfalls, store
 from gecalign.evaluation import Outputs
 from gecalign.predictions import Prediction
 from gecalign.systems import SYSTEMS, UNTRAINED
@@ -34,9 +46,21 @@ if TYPE_CHECKING:
 
 DECODINGS = ("greedy", "sampled")
 PREDICTED = ("hypothesis", "tokens", "truncated")
-FILES = (
-    "study.json", "sentences.parquet", "predictions.parquet", "metrics.csv", "checkpoints.csv", "budget.csv",
-)  # fmt: skip
+# Tables of one run, by the name of their file: what a study's seed gives, a column `seed` in front.
+TABLES: dict[str, Callable[[Study], pd.DataFrame]] = {
+    "checkpoints.csv": accounts.checkpoints,
+    "budget.csv": accounts.budget,
+    "logs.parquet": diagnostics.logs,
+    "rewards.parquet": diagnostics.rewarded,
+    "samplers.csv": lambda study: diagnostics.pairs_by_sampler(study).reset_index(),
+    "samples.csv": lambda study: diagnostics.pairs_by_samples(study).reset_index(),
+    "judges.csv": lambda study: diagnostics.judges(study).reset_index(),
+    "log_ratios.csv": diagnostics.log_ratios,
+    "facts.csv": accounts.facts,
+    "mistakes.csv": pitfalls.mistakes,
+}
+INSIDE = tuple(name for name in TABLES if name not in ("checkpoints.csv", "budget.csv"))
+FILES = ("study.json", "sentences.parquet", "predictions.parquet", "metrics.csv", *TABLES)
 
 
 def evaluations(system: str) -> list[tuple[str, str]]:
@@ -60,13 +84,44 @@ class Results:
     sentences: pd.DataFrame
     predictions: pd.DataFrame
     scores: pd.DataFrame  # metrics.csv
-    checkpoints: pd.DataFrame
-    budget: pd.DataFrame
+    tables: Mapping[str, pd.DataFrame]  # those of `TABLES`, by the stem of the file
 
     @property
     def seeds(self) -> list[int]:
         """The seeds, in order."""
         return list(self.record["seeds"])
+
+    @property
+    def budget(self) -> pd.DataFrame:
+        """What each trained system cost, a row a system and seed; see `gecalign.accounts.budget`."""
+        return self.tables["budget"]
+
+    @property
+    def profile(self) -> str:
+        """The name of the profile."""
+        return str(self.record["profile"]["name"])
+
+    def curves(self, system: str, measure: str) -> pd.DataFrame:
+        """Return what the training logs say of a measure: a row an update, a column a seed."""
+        logs = self.tables["logs"]
+        rows = logs[(logs["system"] == system) & (logs["measure"] == measure)]
+        return rows.pivot_table("value", "step", "seed")
+
+    @property
+    def inside_seeds(self) -> list[int]:
+        """The seeds of the tables of `INSIDE`."""
+        return list(self.record["inside"]["seeds"])
+
+    def fact(self, name: str) -> list[float]:
+        """Return a single number of `facts.csv` for each seed."""
+        table = self.tables["facts"]
+        return table.loc[table["name"] == name, "value"].tolist()
+
+    def per_seed(
+        self, metric: metrics.Metric, system: str, split: str = "test", decoding: str = "greedy"
+    ) -> metrics.Array:
+        """Return the corpus score of a system with each seed, shape (seeds,)."""
+        return metric.score(self.statistics(metric, system, split, decoding).sum(axis=1))
 
     @cached_property
     def _statistics(self) -> dict[tuple[str, str, str, str], metrics.Array]:
@@ -145,11 +200,44 @@ def collect(studies: Sequence[Study], folder: Path) -> None:
     for frame, name in ((pd.concat(sentences), "sentences"), (tables, "predictions")):
         frame.to_parquet(folder / f"{name}.parquet", index=False, compression="zstd", compression_level=19)
     pd.DataFrame(scores).to_csv(folder / "metrics.csv", index=False, float_format="%.6f")
-    pd.concat([checkpoints(study) for study in studies]).to_csv(
-        folder / "checkpoints.csv", index=False, float_format="%.3f"
-    )
-    pd.DataFrame([row for study in studies for row in budget(study)]).to_csv(folder / "budget.csv", index=False)
-    store.write_text(folder / "study.json", json.dumps(_record(studies), indent=1, ensure_ascii=False) + "\n")
+    _write_tables(studies, folder, tuple(TABLES))
+    _write_record(_record(studies), folder)
+
+
+def renew_inside(studies: Sequence[Study], folder: Path) -> None:
+    """Write the tables of `INSIDE` anew into a folder of results; its predictions stay what they are."""
+    record = json.loads((folder / "study.json").read_text(encoding="utf-8"))
+    _write_tables(studies, folder, INSIDE)
+    _write_record(record | {"inside": _inside(studies)}, folder)
+
+
+def _write_tables(studies: Sequence[Study], folder: Path, names: Sequence[str]) -> None:
+    import pandas as pd
+
+    for name in names:
+        whole = pd.concat([_of_seed(study.seed, TABLES[name](study)) for study in studies], ignore_index=True)
+        if name.endswith(".csv"):
+            whole.to_csv(folder / name, index=False, float_format="%.6g")
+        else:
+            whole.to_parquet(folder / name, index=False, compression="zstd", compression_level=19)
+
+
+def _write_record(record: Mapping[str, Any], folder: Path) -> None:
+    store.write_text(folder / "study.json", json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+
+
+def _of_seed(seed: int, table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table in single precision with the seed in front, which some tables have already."""
+    kept = table.drop(columns="seed", errors="ignore")
+    kept.insert(0, "seed", seed)
+    narrow = dict.fromkeys(kept.select_dtypes("float64"), "float32")
+    return kept.astype(narrow).map(_narrow) if "direct" in kept else kept.astype(narrow)
+
+
+def _narrow(value: Any) -> Any:
+    import numpy as np
+
+    return np.asarray(value, dtype=np.float32) if isinstance(value, np.ndarray) else value
 
 
 def load(folder: Path, profile: config.Profile) -> Results:
@@ -158,8 +246,6 @@ def load(folder: Path, profile: config.Profile) -> Results:
     Raises:
         ValueError: a file is missing, or the results were made with other settings than the profile has now.
     """
-    import pandas as pd
-
     if missing := [name for name in FILES if not (folder / name).exists()]:
         raise ValueError(f"{folder} has no {missing[0]}. `gecalign study --profile {profile.name}` makes it.")
     record = json.loads((folder / "study.json").read_text(encoding="utf-8"))
@@ -168,73 +254,30 @@ def load(folder: Path, profile: config.Profile) -> Results:
             f"the results in {folder} were made with other settings than the profile {profile.name} has now. Run "
             f"`gecalign study --profile {profile.name}` again, or take back the change."
         )
-    return Results(
-        record,
-        *(pd.read_parquet(folder / f"{name}.parquet") for name in ("sentences", "predictions")),
-        *(pd.read_csv(folder / f"{name}.csv") for name in ("metrics", "checkpoints", "budget")),
-    )
+    frames = {name: _read(folder / name) for name in FILES if name != "study.json"}
+    tables = {Path(name).stem: frames[name] for name in TABLES}
+    return Results(record, frames["sentences.parquet"], frames["predictions.parquet"], frames["metrics.csv"], tables)
 
 
-def checkpoints(study: Study) -> pd.DataFrame:
-    """Return dev BLEU of every checkpoint of every training of a study, a row a checkpoint; `chosen` marks the best."""
+def recorded(profile: str) -> Results:
+    """Return the results that the repository holds of a profile, and where it has none, those of `tiny`.
+
+    So a chapter on any profile can show what several seeds gave, and says of which profile.
+    """
+    folder = store.project_folder() / "results"
+    name = profile if (folder / profile / "study.json").exists() else "tiny"
+    return load(folder / name, config.profile(name))
+
+
+def _read(path: Path) -> pd.DataFrame:
     import pandas as pd
 
-    found = []
-    for system in _trained():
-        log = study.log(system).dropna(subset=["eval_bleu"])
-        chosen = log["step"] == study.trained(system).facts["chosen_step"]
-        found.append(
-            pd.DataFrame(
-                {
-                    "system": system,
-                    "seed": study.seed,
-                    "step": log["step"].astype(int),
-                    "BLEU": log["eval_bleu"],
-                    "chosen": chosen,
-                }
-            )
-        )
-    return pd.concat(found)
-
-
-def budget(study: Study) -> Iterator[dict[str, Any]]:
-    """Yield what each system of a study cost beyond the SFT model that it starts from, SFT itself from the base.
-
-    prompts: rows shown, or prompts that samples were drawn for. Tokens include EOS; trained tokens are those of prompts
-    and completions that a loss was computed on, both texts of a pair. Seconds are of training and sampling.
-    """
-    for system in _trained():
-        stage = study.trained(system)
-        facts = stage.facts
-        row = {"system": system, "seed": study.seed, "prompts": 0, "sampled tokens": 0,
-               "trained tokens": facts["tokens"], "updates": facts["updates"],
-               "seconds": stage.record["seconds"]}  # fmt: skip
-        if samples := _samples_of(study, system):
-            row |= {"prompts": samples.record["spec"]["prompts"] or len(study.prompted(study.profile.pairs.split)),
-                    "sampled tokens": samples.facts["tokens"],
-                    "seconds": row["seconds"] + samples.record["seconds"]}  # fmt: skip
-        elif "prompts_in_all" in facts:
-            row |= {"prompts": facts["prompts_in_all"], "sampled tokens": facts["sampled_tokens"]}
-        else:
-            row["prompts"] = facts["updates"] * stage.record["spec"]["settings"]["batch_size"]
-        yield row
-
-
-def _samples_of(study: Study, system: str) -> store.Stage | None:
-    from gecalign.trained import SECOND_TEMPERATURE
-
-    if system == "dpo-two-temperatures":
-        return study.variant(study.profile.variant(pairs__second_temperature=SECOND_TEMPERATURE)).samples()
-    return study.samples() if system in ("dpo", "dpo-reference", "raft", "random-of-k") else None
-
-
-def _trained() -> list[str]:
-    return [system for system in SYSTEMS if system not in UNTRAINED]
+    return pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
 
 
 def _record(studies: Sequence[Study]) -> dict[str, Any]:
     first = studies[0]
-    made = {f"{system} {s.seed}": s.trained(system) for s in studies for system in _trained()}
+    made = {f"{system} {s.seed}": s.trained(system) for s in studies for system in accounts.trained()}
     evaluated = first.evaluation("sft", "test")
     return {
         "profile": asdict(first.profile),
@@ -248,4 +291,14 @@ def _record(studies: Sequence[Study]) -> dict[str, Any]:
         "commits": sorted({stage.record["commit"] or "unknown" for stage in made.values()}),
         "machine": evaluated.stage.record["machine"],
         "packages": evaluated.stage.record["packages"],
+        "inside": _inside(studies),
+    }
+
+
+def _inside(studies: Sequence[Study]) -> dict[str, Any]:
+    made = [study.trained(system) for study in studies for system in diagnostics.LOGGED]
+    return {
+        "seeds": [study.seed for study in studies],
+        "commits": sorted({stage.record["commit"] or "unknown" for stage in made}),
+        "machine": made[0].record["machine"],
     }
