@@ -72,8 +72,11 @@ def bound(node: ast.AST) -> Iterator[tuple[set[str], ast.AST]]:
 
 
 def names_in(target: ast.AST) -> set[str]:
-    # `table["a"] = value` binds what it changes
-    return {node.id for node in ast.walk(target) if isinstance(node, ast.Name)}
+    if isinstance(target, (ast.Subscript, ast.Attribute)):  # `table["a"] = value` binds the table
+        return names_in(target.value)
+    if isinstance(target, ast.Name):
+        return {target.id}
+    return {name for child in ast.iter_child_nodes(target) for name in names_in(child)}
 
 
 def makes_study(value: ast.AST, studies: set[str]) -> bool:
