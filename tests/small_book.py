@@ -35,9 +35,10 @@ def needing(*products: str) -> str:
     return HEADER.replace("---\n", f"---\ngecalign:\n  needs: [{', '.join(products)}]\n", 1)
 
 
-def counting(folder: Path, name: str, code: str = "") -> str:
+def counting(folder: Path, name: str, code: str = "", header: str = HEADER) -> str:
     """The text of a chapter that leaves a line in a file whenever it is executed."""
-    return chapter_text(f"with open({str(folder / 'ran.txt')!r}, 'a') as ran:\n    ran.write('{name}\\n')\n{code}")
+    leave = f"with open({str(folder / 'ran.txt')!r}, 'a') as ran:\n    ran.write('{name}\\n')\n"
+    return chapter_text(leave + code, header)
 
 
 def ran(folder: Path) -> list[str]:

@@ -9,6 +9,7 @@ from small_book import chapter_text, needing, write_chapter
 
 from gecalign import chapters, tasks
 
+
 def test_chapters_are_selected_by_name_or_number(clone):
     for name in ("00-good", "01-task", "A1-tinygec"):
         write_chapter(clone, name, chapter_text("print(1)"))

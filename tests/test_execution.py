@@ -32,7 +32,7 @@ def dirty_notebook(root: Path) -> nbformat.NotebookNode:
     cell.metadata.update(tags=["injected-parameters"], execution={"iopub.execute_input": "2026-01-01"})
     cell.metadata["papermill"] = {"duration": 1.5}
     notebook = new_notebook(cells=[cell])
-    noteexecution.metadata.update(papermill={"duration": 2.0}, widgets={"state": {}}, kernelspec=KERNEL)
+    notebook.metadata.update(papermill={"duration": 2.0}, widgets={"state": {}}, kernelspec=KERNEL)
     return notebook
 
 
