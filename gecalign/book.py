@@ -218,10 +218,11 @@ def _settle(event: Event, plan: Plan, root: Path, failed: dict[str, str]) -> Non
 
 def _first_site(plan: Plan, root: Path, ended: set[str], console: Console, log: IO[bytes]) -> Iterator[None]:
     """Build a first version of the site at the side, as soon as there is a first chapter; go on at every `next`."""
-    first, began_with = chapters.every(root)[0], site.first_page(root).exists()
-    while not (f"chapter {first.name}" in ended or (first not in plan.run.values() and not began_with)):
+    label, first = next((f"chapter {c.name}", c) for c in chapters.every(root))
+    at_once = label not in plan.run and chapters.is_whole(first) and not site.first_page(root).exists()
+    while not (label in ended or at_once):
         yield
-    boxes = {chapter.name: site.RUNNING for label, chapter in plan.run.items() if label not in ended}
+    boxes = {chapter.name: site.RUNNING for one, chapter in plan.run.items() if one not in ended}
     if not boxes:
         return
     unrun = {c.name: site.NOT_RUN for c in chapters.every(root) if not c.executed.is_file()}
@@ -234,7 +235,9 @@ def _first_site(plan: Plan, root: Path, ended: set[str], console: Console, log: 
             yield
         if process.returncode == 0:
             address = site.take_place(folder, root).as_uri()
-            console.print(f"The first chapter can be read: {address}; the others follow.", soft_wrap=True)
+            console.print(
+                f"The first chapter can be read: {address}; the others follow.", soft_wrap=True, highlight=False
+            )
         while True:
             yield
     finally:

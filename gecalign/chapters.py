@@ -10,6 +10,7 @@ chapter reads besides are products of the study, and these follow from the same 
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import os
 import platform
 from collections.abc import Mapping, Sequence
@@ -133,7 +134,7 @@ def key(chapter: Chapter, around: Mapping[str, Any]) -> str:
 def record(executed: Path) -> Mapping[str, Any]:
     """What an executed notebook says about itself: `status` ("whole" or "failed"), and its `key` or the `reason`."""
     try:
-        return nbformat.read(executed, as_version=4).metadata.get("gecalign", {})
+        return json.loads(executed.read_text(encoding="utf-8")).get("metadata", {}).get("gecalign", {})
     except (OSError, ValueError, AttributeError):  # there is none, or it is no notebook
         return {}
 

@@ -111,10 +111,10 @@ def _explain(error: Any, name: str, root: Path) -> str:
 
 
 def _reached(ran: Path) -> int:
-    """The number of the cell in which a kernel died: papermill saves the notebook after every cell."""
+    """The number of the cell in which a kernel died, by the times that papermill notes where a cell begins."""
     cells = nbformat.read(ran, as_version=4).cells if ran.is_file() else []
-    done = [c for c in cells if c.cell_type == "code" and c.metadata.get("papermill", {}).get("status") == "completed"]
-    return len(done) + 1
+    code = [cell for cell in cells if cell.cell_type == "code" and cell.source.strip()]
+    return max(1, len([cell for cell in code if cell.metadata.get("papermill", {}).get("start_time")]))
 
 
 # ---- a page that says what is missing

@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -152,15 +153,16 @@ def run(tasks: Sequence[Task], jobs: int, log: IO[bytes], threads: str, runs: Pa
                 ready = [task for task in waiting if set(task.needs) & made_here <= done]
                 for task in ready[: jobs - len(running)]:
                     waiting.remove(task)
-                    running[task] = _start(task, Path(folder, f"{len(made_here) - len(waiting)}"), log, threads, runs)
+                    reason = Path(folder, f"{len(made_here) - len(waiting)}.txt")
+                    running[task] = _start(task, reason, log, threads, runs)
                     yield Event(task)
                 for task in [task for task, one in running.items() if one.process.poll() is not None]:
                     one = running.pop(task)
-                    if reason := _why(task, one):
-                        failed[task.label] = reason
+                    if why := _why(one):
+                        failed[task.label] = why
                     else:
                         done.add(task.label)
-                    yield Event(task, time.perf_counter() - one.began, reason)
+                    yield Event(task, time.perf_counter() - one.began, why)
                 yield None
                 time.sleep(POLL if running else 0)
         finally:
@@ -172,7 +174,8 @@ def _start(task: Task, reason: Path, log: IO[bytes], threads: str, runs: Path) -
     log.flush()
     process = subprocess.Popen(
         [sys.executable, "-m", "gecalign.worker", task.work, str(reason)],
-        env=environment(OMP_NUM_THREADS=threads, GECALIGN_RUNS=str(runs)),
+        # what a process that is stopped leaves of temporary files goes with the folder of the reasons
+        env=environment(OMP_NUM_THREADS=threads, GECALIGN_RUNS=str(runs), TMPDIR=str(reason.parent)),
         stdin=subprocess.DEVNULL,
         stdout=log,
         stderr=log,
@@ -181,14 +184,14 @@ def _start(task: Task, reason: Path, log: IO[bytes], threads: str, runs: Path) -
     return _Running(process, reason, time.perf_counter())
 
 
-def _why(task: Task, ended: _Running) -> str | None:
+def _why(ended: _Running) -> str | None:
     """Why a task failed; None where it did not."""
     if not (code := ended.process.returncode):
         return None
     if ended.reason.is_file():
         return ended.reason.read_text(encoding="utf-8")
     signalled = f"signal {-code}, {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-    return f"{task.label}: its process died ({signalled}), most often because memory ran out."
+    return f"its process died ({signalled}), most often because memory ran out."
 
 
 def _because(task: Task, failed: Mapping[str, str]) -> str:
@@ -201,19 +204,17 @@ def _because(task: Task, failed: Mapping[str, str]) -> str:
 
 def stop(processes: Iterable[subprocess.Popen[bytes]]) -> None:
     """End processes with all that they have started, kernels included, and wait until they are gone."""
-    ending: dict[int, psutil.Process] = {}
+    left: list[psutil.Process] = []
     for process in processes:
         if process.poll() is None:
-            one = psutil.Process(process.pid)
-            ending |= {p.pid: p for p in (*one.children(recursive=True), one)}
-    for kill in (psutil.Process.terminate, psutil.Process.kill):
-        for one in list(ending.values()):
-            try:
-                kill(one)
-            except psutil.NoSuchProcess:
-                del ending[one.pid]
-        gone, _ = psutil.wait_procs(list(ending.values()), timeout=5)
-        ending = {pid: one for pid, one in ending.items() if one not in gone}
+            left += psutil.Process(process.pid).children(recursive=True)
+            process.kill()  # first, or it would take the end of its kernel for a failure of the chapter
+            process.wait()
+    for end in (psutil.Process.terminate, psutil.Process.kill):
+        for one in left:
+            with suppress(psutil.NoSuchProcess):
+                end(one)
+        _, left = psutil.wait_procs(left, timeout=5)
 
 
 def environment(**changes: str) -> dict[str, str]:

@@ -103,7 +103,7 @@ def test_what_needs_a_failed_task_fails_with_its_cause_and_the_rest_runs(run):
 def test_a_process_that_dies_is_one_failed_task(run):
     found = outcome(run(fake("product sft", die=True), fake("product base")))
     assert found["product base"] is None
-    assert "product sft: its process died (signal 9, SIGKILL)" in found["product sft"]
+    assert "its process died (signal 9, SIGKILL)" in found["product sft"]
 
 
 def test_never_more_tasks_run_than_jobs_and_none_before_what_it_needs(run):
