@@ -1,237 +1,53 @@
-"""From text to site: `notebooks/NN-name.md` to executed notebooks to a static book.
+"""From text to site: the whole book, as a graph of tasks.
 
-Jupyter Book can execute notebooks itself, but its cache hashes the cells and not the library that they
-import, so that a change of the library leaves stale results in the book. Here papermill executes every
-chapter on every build (the library's stages are what is cached), and Jupyter Book renders with its execution
-switched off.
-
-A chapter that fails leaves nothing behind: it runs in a temporary folder, and only a whole, cleaned notebook
-is moved to `book/chapters/`. The site is likewise built beside the old one and then takes its place.
+Products of the study and chapters are tasks (`tasks`) that run side by side. A chapter is executed by papermill
+(`execution`) and kept while nothing changes that decides it (`chapters`); Jupyter Book renders (`site`) with its own
+execution switched off. What fails costs its own page and nothing else, and what is finished is never made again.
 """
 
 from __future__ import annotations
 
+import json
 import os
-import re
 import shutil
-import subprocess
-import sys
-import tempfile
+import signal
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-import jupytext
-import nbformat
-import papermill
-from nbclient.exceptions import DeadKernelError
-from nbformat import NotebookNode
-from papermill.exceptions import PapermillExecutionError
+import psutil
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from gecalign import config
-from gecalign.store import runs_folder
+from gecalign import chapters, config, execution, site, tasks
+from gecalign.chapters import BookError, Chapter, project_root
+from gecalign.existing import NotMade, only_existing
+from gecalign.store import StageError
+from gecalign.study import Study
+from gecalign.tasks import Event, Task
 
-KERNELSPEC_HEADER = """\
-kernelspec:
-  display_name: Python 3
-  language: python
-  name: python3"""
-
-TRACEBACK_LINES = 12  # of a failing cell: enough to see the call that failed, few enough to read in a terminal
-
-# It has no `python -m` form, and the script beside the interpreter breaks when an environment is moved.
-_JUPYTER_BOOK = (sys.executable, "-c", "from jupyter_book.cli.main import main; main()")
-_ANSI_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
-
-
-class BookError(RuntimeError):
-    """A chapter or the site could not be built; the message is written for the person at the terminal."""
+MOST_JOBS = 4  # there is not more to do at once
 
 
 @dataclass(frozen=True, slots=True)
-class Chapter:
-    """One chapter: its name (`"02-sft"`), its text, and where its executed notebook goes."""
+class Plan:
+    """What a build has to do.
 
-    name: str
-    source: Path
-    executed: Path
-
-
-def project_root(start: Path | None = None) -> Path:
-    """The clone that holds `_toc.yml` and `notebooks/`: here, above here, or where the package comes from.
-
-    Raises:
-        ValueError: there is none; the book is not part of the installed package.
+    Attributes:
+        chosen: the chapters that were asked for.
+        run: those of them that are to be executed, by the label of their task.
+        tasks: all that is to be made, products of the study first.
+        made: how many products are needed and exist.
     """
-    here = (start or Path.cwd()).resolve()
-    for folder in (here, *here.parents, Path(__file__).resolve().parents[1]):
-        if (folder / "_toc.yml").is_file() and (folder / "notebooks").is_dir():
-            return folder
-    raise ValueError(
-        f"expected a clone of gecalign (with _toc.yml and notebooks/) at or above {here}, and found none. "
-        "Change into the clone and run the command again."
-    )
 
-
-def chapters(root: Path | None = None) -> list[Chapter]:
-    """Every chapter of the book in reading order: 00-welcome, 01-task, ..., A1-tinygec."""
-    root = root or project_root()
-    sources = sorted((root / "notebooks").glob("*.md"))
-    return [Chapter(s.stem, s, root / "book" / "chapters" / f"{s.stem}.ipynb") for s in sources]
-
-
-def select(available: Sequence[Chapter], only: Sequence[str]) -> list[Chapter]:
-    """The chapters named in `only`, by name ("02-sft") or number ("02"); all of them when `only` is empty."""
-    chosen = []
-    for wanted in only:
-        found = [chapter for chapter in available if wanted in (chapter.name, chapter.name.split("-")[0])]
-        if not found:
-            raise ValueError(f"no chapter {wanted!r}; there are: {', '.join(c.name for c in available)}.")
-        chosen += found
-    return chosen or list(available)
-
-
-def read(source: Path) -> NotebookNode:
-    """A MyST text notebook as a notebook without outputs."""
-    notebook = jupytext.read(source, fmt="md:myst")
-    if not notebook.metadata.get("kernelspec", {}).get("language"):
-        raise ValueError(
-            f"{source} has no kernelspec with a language in its header, which papermill needs. Add:\n"
-            f"{KERNELSPEC_HEADER}"
-        )
-    return notebook
-
-
-def check_parameters(notebook: Path, parameters: Mapping[str, Any], name: str) -> None:
-    """Refuse a parameter that the chapter does not have; papermill itself would only mention it.
-
-    Raises:
-        ValueError: the message names the unknown parameters and those that exist.
-    """
-    known = sorted(papermill.inspect_notebook(str(notebook)))
-    if not known:
-        raise ValueError(f"chapter {name} has no cell tagged `parameters`; add one that sets PROFILE and SEED")
-    unknown = sorted(set(parameters) - set(known))
-    if unknown:
-        raise ValueError(f"chapter {name} has no parameter {', '.join(unknown)}; it has: {', '.join(known)}.")
-
-
-def execute(source: Path, parameters: Mapping[str, Any], output: Path, root: Path | None = None) -> None:
-    """Run the text notebook `source` with `parameters` and write the cleaned, executed notebook to `output`.
-
-    The kernel works in `root`. `output` appears when everything succeeded, and is untouched otherwise.
-
-    Raises:
-        ValueError: an unknown parameter, or a header that papermill cannot use.
-        BookError: a cell failed, or the kernel died.
-    """
-    root = root or project_root()
-    with tempfile.TemporaryDirectory(prefix="gecalign-book-") as folder:
-        text, ran = Path(folder, "text.ipynb"), Path(folder, "ran.ipynb")
-        nbformat.write(read(source), text)
-        check_parameters(text, parameters, source.stem)
-        _run(text, ran, parameters, source.stem, root)
-        notebook = clean(nbformat.read(ran, as_version=4), root)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    partial = output.with_name(output.name + ".part")
-    nbformat.write(notebook, partial)
-    os.replace(partial, output)
-
-
-def _run(text: Path, ran: Path, parameters: Mapping[str, Any], name: str, root: Path) -> None:
-    # A kernel named python3 that the user installed elsewhere must not win over this environment's own.
-    os.environ.setdefault("JUPYTER_PREFER_ENV_PATH", "1")
-    try:
-        papermill.execute_notebook(
-            str(text),
-            str(ran),
-            parameters=dict(parameters),
-            cwd=str(root),
-            progress_bar=False,
-            extra_arguments=["--IPKernelApp.log_level=ERROR"],
-        )
-    except PapermillExecutionError as error:
-        raise BookError(_explain(error, name)) from None
-    except DeadKernelError:
-        raise BookError(
-            f"chapter {name}: the Python process of the chapter died, most often because memory ran out. "
-            "Close other programs or take a smaller profile, then run it again; finished stages are kept."
-        ) from None
-
-
-def _explain(error: PapermillExecutionError, name: str) -> str:
-    traceback = _ANSI_COLOUR.sub("", "\n".join(error.traceback)).splitlines()
-    return "\n".join(
-        [
-            f"chapter {name} failed in its code cell [{error.exec_count}]:",
-            *(f"    {line}" for line in error.source.splitlines()),
-            "",
-            "the last lines of the traceback:",
-            *(f"    {line}" for line in traceback[-TRACEBACK_LINES:]),
-            "",
-            f"Nothing of {name} was written; the chapters before it are kept.",
-        ]
-    )
-
-
-# What an executed notebook must not carry into the book: see `clean`.
-_NOTEBOOK_METADATA_KEPT = ("kernelspec", "language_info", "mystnb", "title", "description")
-_CELL_METADATA_DROPPED = ("papermill", "execution", "ExecuteTime", "collapsed")
-_WIDGET_MIME = "application/vnd.jupyter.widget"
-
-
-def clean(notebook: NotebookNode, root: Path) -> NotebookNode:
-    """The executed notebook without what differs from machine to machine or distracts a reader.
-
-    Goes: standard error, timings, cell ids, widget state, absolute paths (`root`, the runs, the home folder).
-    The cell that papermill injected is tagged `remove-cell`: the notebook says what it ran with, the page
-    does not show it.
-    """
-    names = {runs_folder(): "runs", root: ".", Path.home(): "~"}
-    notebook.metadata = NotebookNode({k: v for k, v in notebook.metadata.items() if k in _NOTEBOOK_METADATA_KEPT})
-    notebook.nbformat_minor = 4  # the last version without cell ids, which are random
-    for cell in notebook.cells:
-        cell.pop("id", None)
-        for key in _CELL_METADATA_DROPPED:
-            cell.metadata.pop(key, None)
-        if "injected-parameters" in cell.metadata.get("tags", []):
-            cell.metadata.tags.append("remove-cell")
-        if cell.cell_type == "code":
-            cell.outputs = [clean_output(output, names) for output in cell.outputs if output.get("name") != "stderr"]
-    return notebook
-
-
-def clean_output(output: NotebookNode, names: Mapping[Path, str]) -> NotebookNode:
-    """One output of a cell without widget state, and with `names` for the folders of this machine."""
-    if "text" in output:
-        output.text = shorten_paths(output.text, names)
-    if "data" in output:
-        data = {mime: value for mime, value in output.data.items() if not mime.startswith(_WIDGET_MIME)}
-        output.data = NotebookNode(
-            {m: shorten_paths(v, names) if m.startswith("text/") else v for m, v in data.items()}
-        )
-    return output
-
-
-def shorten_paths(text: str, names: Mapping[Path, str]) -> str:
-    """`text` with short names for folders; what lies in the folder called `.` becomes relative.
-
-    >>> shorten_paths("saved to /home/me/gecalign/runs/tiny", {Path("/home/me/gecalign"): "."})
-    'saved to runs/tiny'
-    """
-    for folder, name in names.items():
-        if folder == Path(folder.anchor):  # the home folder of some containers is /
-            continue
-        path = rf"(?<![\w.-]){re.escape(str(folder))}"  # not where a longer name begins or ends alike
-        if name == ".":
-            text = re.sub(path + "/", "", text)
-        text = re.sub(path + r"(?!\w|[.-]\w)", name, text)
-    return text
+    chosen: tuple[Chapter, ...]
+    run: Mapping[str, Chapter]
+    tasks: tuple[Task, ...]
+    made: int
 
 
 def build(
@@ -240,94 +56,242 @@ def build(
     only: Sequence[str] = (),
     root: Path | None = None,
     console: Console | None = None,
+    jobs: int | None = None,
+    again: bool = False,
 ) -> Path:
-    """Execute every chapter (or those in `only`) on `profile` with `seed`, and build the site.
+    """Execute what has changed of the chapters (or of those in `only`) with `profile` and `seed`; build the site.
 
-    Prints what is under way, how long each chapter took and where to open the book; returns its first page.
+    Prints what is under way, how long each task took and where to open the book; returns its first page. Output of the
+    tasks themselves goes to `runs/<profile>/seed-<n>/book.log`.
+
+    Args:
+        jobs: how many tasks run side by side; None: see `side_by_side`.
+        again: whether chapters are executed that nothing has changed for, too.
 
     Raises:
-        ValueError, BookError: as `execute` and `build_site`; the chapters that were finished before stay.
+        ValueError: an unknown profile, chapter or product, before anything runs.
+        BookError: chapters failed; the message says which, why, and where the site is all the same. Or there is no
+            site.
     """
     config.profile(profile)  # an unknown name is an error here, not in the middle of a chapter
-    root, console = root or project_root(), console or Console()
-    everything = chapters(root)
-    chosen = select(everything, only)
-    _forget_removed(everything, root)
-    with _timed(console, "the whole book"):
-        for position, chapter in enumerate(chosen, start=1):
-            with _timed(console, f"chapter {position} of {len(chosen)}: {chapter.name}"):
-                execute(chapter.source, {"PROFILE": profile, "SEED": seed}, chapter.executed, root)
-        with _timed(console, "the site"):
-            page = build_site(root)
+    root, console, began = (root or project_root()).resolve(), console or Console(), time.perf_counter()
+    jobs, threads = side_by_side(jobs)
+    study = Study(profile, seed, Path(os.environ.get("GECALIGN_RUNS") or root / "runs").resolve())
+    _forget_removed(root)
+    plan = make_plan(root, study, only, threads, again)
+    console.print(_intention(plan, jobs), highlight=False)
+    study.folder.mkdir(parents=True, exist_ok=True)
+    log = study.folder / "book.log"
+    with log.open("ab") as file, _terminated_as_interrupted():
+        failed = _run(plan, root, jobs, threads, study.root.parent, console, file)
+        page, missing = _site(root, console), _not_whole(root)
+    _print_time(console, "the whole book", time.perf_counter() - began)
+    if failed:
+        raise BookError(_what_failed(failed, page, log))
+    if missing:
+        console.print(f"Not run yet: {', '.join(missing)}. `make book` runs them.", highlight=False)
     console.print(f"\nOpen in a browser: {page.as_uri()}", soft_wrap=True, highlight=False)
     return page
 
 
-def _forget_removed(everything: Sequence[Chapter], root: Path) -> None:
+def side_by_side(jobs: int | None = None) -> tuple[int, str]:
+    """How many tasks run at once, and how many threads each computes with (`OMP_NUM_THREADS`).
+
+    A GPU takes one task at a time. Else tasks share the cores: as the variable says, where the user has set it.
+
+    Raises:
+        ValueError: fewer than one job.
+    """
+    if jobs is not None and jobs < 1:
+        raise ValueError(f"--jobs is {jobs}; expected at least 1.")
+    cores, threads = os.cpu_count() or 1, os.environ.get("OMP_NUM_THREADS")
+    if jobs is None:
+        import torch
+
+        shared = max(1, cores // int(threads)) if threads else min(MOST_JOBS, cores)
+        jobs = 1 if torch.cuda.is_available() else shared
+    return jobs, threads or str(max(1, cores // jobs))
+
+
+def make_plan(root: Path, study: Study, only: Sequence[str], threads: str, again: bool) -> Plan:
+    """What is to be made: chapters that have changed, and products that these need and that do not exist.
+
+    Raises:
+        ValueError: no such chapter; a header that names no kernel, or a product that there is not.
+    """
+    everything = chapters.every(root)
+    chosen = chapters.select(everything, only)
+    parameters = {"PROFILE": study.profile.name, "SEED": study.seed}
+    around = chapters.surroundings(root, parameters, {**os.environ, "OMP_NUM_THREADS": threads})
+    keys = {chapter: chapters.key(chapter, around) for chapter in chosen}
+    run = {f"chapter {c.name}": c for c in keys if again or not chapters.is_kept(c, keys[c])}
+    needs = {label: chapters.needs(chapter.source, tuple(tasks.PRODUCTS)) for label, chapter in run.items()}
+    products = tasks.with_what_they_need(name for named in needs.values() for name in named)
+    missing = [name for name in products if not _exists(study, name)]
+    written = [
+        Task(
+            label,
+            tuple(f"product {name}" for name in needs[label] if name in missing),
+            work=json.dumps(_work(chapter, parameters, root, keys[chapter])),
+            urgent=chapter == everything[0],  # so that a reader has something to begin with
+        )
+        for label, chapter in run.items()
+    ]
+    made = len(products) - len(missing)
+    return Plan(tuple(keys), run, (*tasks.product_tasks(study, missing), *written), made)
+
+
+def _work(chapter: Chapter, parameters: Mapping[str, Any], root: Path, key: str) -> dict[str, Any]:
+    paths = {"chapter": str(chapter.source), "executed": str(chapter.executed), "root": str(root)}
+    return {**paths, "parameters": dict(parameters), "key": key}
+
+
+def _exists(study: Study, product: str) -> bool:
+    if not study.folder.exists():  # spares the import of torch
+        return False
+    try:
+        with only_existing():
+            tasks.make_product(study, product)
+    except NotMade:
+        return False
+    except StageError:  # it was changed: its task says what to do
+        return False
+    return True
+
+
+def _intention(plan: Plan, jobs: int) -> str:
+    products = len(plan.tasks) - len(plan.run)
+    return (
+        f"{len(plan.chosen)} chapters: {len(plan.run)} to run, {len(plan.chosen) - len(plan.run)} kept; products of "
+        f"the study that they need: {products} to make, {plan.made} kept. {jobs} at a time."
+    )
+
+
+def _forget_removed(root: Path) -> None:
     """Remove executed notebooks whose text is gone, so that no page outlives its source."""
-    current = {chapter.executed for chapter in everything}
+    current = {chapter.executed for chapter in chapters.every(root)}
     for executed in (root / "book" / "chapters").glob("*.ipynb"):
         if executed not in current:
             executed.unlink()
 
 
-@contextmanager
-def _timed(console: Console, label: str) -> Iterator[None]:
-    """A spinner with a running clock on a terminal; everywhere, one line that says how long it took."""
-    started, outcome = time.perf_counter(), "failed after"
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+# ---- running
+
+
+def _run(
+    plan: Plan, root: Path, jobs: int, threads: str, runs: Path, console: Console, log: IO[bytes]
+) -> dict[str, str]:
+    """Run all tasks and tell about them; return why each that failed did."""
+    failed, clocks, ended = dict[str, str](), dict[str, Any](), set[str]()
+    events = tasks.run(plan.tasks, jobs, log, threads, runs)
     try:
-        with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-            progress.add_task(label, total=None)
+        with closing(events), closing(_first_site(plan, root, ended, console, log)) as first, _clocks(console) as bars:
+            next(first, None)
+            for event in events:
+                if event is None:
+                    next(first, None)
+                elif event.seconds is None:
+                    clocks[event.task.label] = bars.add_task(event.task.label, total=None)
+                else:
+                    if event.task.label in clocks:
+                        bars.remove_task(clocks[event.task.label])
+                    _settle(event, plan, root, failed)
+                    ended.add(event.task.label)
+                    _print_time(console, event.task.label, event.seconds, event.reason is not None)
+    except KeyboardInterrupt:
+        kept = ", ".join(task.label for task in plan.tasks if task.label in ended - set(failed)) or "nothing yet"
+        console.print(f"Stopped. Made and kept: {kept}. The same command goes on from there.", highlight=False)
+        raise
+    return failed
+
+
+def _settle(event: Event, plan: Plan, root: Path, failed: dict[str, str]) -> None:
+    """Note why a task failed, and give a chapter that left nothing the page of its text."""
+    label, chapter = event.task.label, plan.run.get(event.task.label)
+    if event.reason is None:
+        return
+    failed[label] = event.reason
+    reason = event.reason.splitlines()[0]
+    if chapter and chapters.record(chapter.executed).get("reason") != reason:
+        execution.write_failed(execution.unrun(chapter.source, root), chapter.executed, reason)
+
+
+def _first_site(plan: Plan, root: Path, ended: set[str], console: Console, log: IO[bytes]) -> Iterator[None]:
+    """Build a first version of the site at the side, as soon as there is a first chapter; go on at every `next`."""
+    label, first = next((f"chapter {c.name}", c) for c in chapters.every(root))
+    at_once = label not in plan.run and chapters.is_whole(first) and not site.first_page(root).exists()
+    while not (label in ended or at_once):
+        yield
+    boxes = {chapter.name: site.RUNNING for one, chapter in plan.run.items() if one not in ended}
+    if not boxes:
+        return
+    unrun = {c.name: site.NOT_RUN for c in chapters.every(root) if not c.executed.is_file()}
+    folder = site.prepare(root, "draft", {**unrun, **boxes})
+    process = site.start(folder, False, log)
+    try:
+        if os.name == "posix":
+            psutil.Process(process.pid).nice(10)  # what it is built beside matters more
+        while process.poll() is None:
             yield
-        outcome = ""
+        if process.returncode == 0:
+            address = site.take_place(folder, root).as_uri()
+            console.print(
+                f"The first chapter can be read: {address}; the others follow.", soft_wrap=True, highlight=False
+            )
+        while True:
+            yield
     finally:
-        console.print(f"{label:<40}{outcome}{time.perf_counter() - started:8.1f} s", highlight=False)
+        tasks.stop([process])
+        shutil.rmtree(folder, ignore_errors=True)
 
 
-def build_site(root: Path | None = None) -> Path:
-    """Render the executed chapters and the prose pages to `_build/html`, with warnings as errors.
-
-    Returns the first page.
-
-    Raises:
-        BookError: with Sphinx's warnings, or the chapters that are missing; the old site stays.
-    """
-    root = root or project_root()
-    missing = [chapter.name for chapter in chapters(root) if not chapter.executed.is_file()]
-    if missing:
-        raise BookError(f"chapters not executed yet: {', '.join(missing)}; build the whole book once: `make book`")
-    fresh = root / "_build" / "fresh"
-    shutil.rmtree(fresh, ignore_errors=True)
-    strict = (
-        "-W",
-        "-n",
-        "--keep-going",
-    )  # warnings are errors, dead references are warnings, all are reported
-    command = [*_JUPYTER_BOOK, "build", str(root), "--path-output", str(fresh), *strict]
-    done = subprocess.run(command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
-    if done.returncode:
-        raise BookError(_complaints(done.stdout.decode("utf-8", errors="replace")))
-    return _take_place(fresh, root)
+def _site(root: Path, console: Console) -> Path:
+    began, label = time.perf_counter(), "the site"
+    with _clocks(console) as bars:
+        bars.add_task(label, total=None)
+        page = site.render(root, strict=not _not_whole(root))
+    _print_time(console, label, time.perf_counter() - began)
+    return page
 
 
-def _complaints(log: str) -> str:
-    lines = _ANSI_COLOUR.sub("", log).splitlines()
-    warnings = [line for line in lines if "WARNING" in line or "ERROR" in line]
-    return "the site was not built; Jupyter Book says:\n" + "\n".join(warnings or lines[-40:])
+def _not_whole(root: Path) -> list[str]:
+    return [chapter.name for chapter in chapters.every(root) if not chapters.is_whole(chapter)]
 
 
-def _take_place(fresh: Path, root: Path) -> Path:
-    site_folder, old = root / "_build" / "html", root / "_build" / "old"
-    shutil.rmtree(old, ignore_errors=True)
-    if site_folder.exists():
-        os.replace(site_folder, old)
-    os.replace(fresh / "_build" / "html", site_folder)
-    shutil.rmtree(old, ignore_errors=True)
-    shutil.rmtree(fresh, ignore_errors=True)
-    return site(root)
+# ---- what is printed
 
 
-def site(root: Path | None = None) -> Path:
-    """The first page of the built site: open it in a browser, no server is needed."""
-    return (root or project_root()) / "_build" / "html" / "index.html"
+def _clocks(console: Console) -> Progress:
+    """A line with a clock for each running task on a terminal; nothing elsewhere."""
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+
+
+def _print_time(console: Console, label: str, seconds: float, failed: bool = False) -> None:
+    console.print(f"{label:<26}{'failed after' if failed else '':<12}{seconds:8.1f} s", highlight=False)
+
+
+def _what_failed(failed: Mapping[str, str], page: Path, log: Path) -> str:
+    return "\n".join(
+        [
+            f"{len(failed)} of the tasks failed:",
+            *(f"\n{label}: {reason.removeprefix(f'{label} ')}" for label, reason in failed.items()),
+            "",
+            f"The rest of the book is built all the same: {page.as_uri()}",
+            f"What the tasks wrote is in {log}",
+            "The same command again runs only what failed or was not run yet.",
+        ]
+    )
+
+
+@contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """Let SIGTERM end a build as Ctrl-C does, so that its processes end too."""
+    if threading.current_thread() is not threading.main_thread():  # only there signals can be handled
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

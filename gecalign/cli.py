@@ -342,8 +342,12 @@ def book(
     seed: SeedOption = 0,
     only: Annotated[list[str] | None, typer.Option(help="a chapter, such as 02; may be repeated")] = None,
     skip_checks: SkipOption = False,
+    jobs: Annotated[
+        int | None, typer.Option(help="tasks that run side by side; by default one a core, at most 4, and one on a GPU")
+    ] = None,
+    again: Annotated[bool, typer.Option("--again", help="run chapters again, also where nothing has changed")] = False,
 ) -> None:
-    """Run every chapter and build the site."""
+    """Run the chapters that have changed, making what they show, and build the site."""
     from gecalign import book as builder
 
     if processes.count() > 1:
@@ -351,11 +355,9 @@ def book(
             f"the book is built by one process, and there are {processes.count()}. Run the study with several "
             "(`gecalign run all`), then `gecalign book` with one: it loads what they made."
         )
-    study = _study(profile, seed, None)
     if not (skip_checks or profile in ("smoke", "tiny")):
-        _guard(study, COMPARED)
-    _prepare(study)  # the chapters would make it too, but without a progress bar
-    builder.build(profile, seed, only or ())
+        _guard(_study(profile, seed, None), COMPARED)
+    builder.build(profile, seed, only or (), jobs=jobs, again=again)
 
 
 def main() -> None:
@@ -428,17 +430,6 @@ def _print_all(study: Study) -> None:
             mismatched = [study.evaluation(s, split, prompt=other, allow_other_prompt=True) for s in trained]
             typer.echo(f"{split}, asked with {other.template!r} instead of the prompt of training:")
             _print_scores(mismatched)
-
-
-def _prepare(study: Study) -> None:
-    """Make what the chapters show."""
-    from gecalign import pitfalls
-
-    study.reward_check()
-    _evaluated(study)
-    for eos in (True, False):
-        pitfalls.briefly_trained(study, eos)
-    pitfalls.in_bf16(study)
 
 
 def _print_trials(rows: list[dict[str, Any]]) -> None:

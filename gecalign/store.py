@@ -146,8 +146,7 @@ def obtain(
             those of the others go to a scratch folder and are thrown away.
 
     Raises:
-        StageError: the product was changed after it was made, another process is making it, or the
-            disk is full.
+        StageError: the product was changed after it was made, or the disk is full.
     """
     spec = json.loads(json.dumps(spec))
     folder = root / f"{name}-{digest_of(spec)}"
@@ -157,7 +156,7 @@ def obtain(
         return loaded[folder]
     if processes.from_main(folder.exists):
         return load(folder)
-    with _alone(folder):
+    with _alone(folder, name):
         if not processes.from_main(folder.exists):
             _make(folder, name, spec, make, announce, shared)
     return load(folder)
@@ -170,19 +169,21 @@ def _existing(folder: Path) -> Stage:
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Hold the lock of a stage, so that no other run of the study makes it at the same time."""
+def _alone(folder: Path, name: str) -> Iterator[None]:
+    """Hold the lock of a stage, so that no other run of the study makes it at the same time; wait for one that does.
+
+    The system releases the lock of a process that dies.
+    """
     if not processes.is_main():
         yield
         return
     folder.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder.with_name(f".{folder.name}.lock"), timeout=0)
+    lock = FileLock(folder.with_name(f".{folder.name}.lock"))
     try:
-        lock.acquire()
+        lock.acquire(timeout=0)
     except Timeout:
-        raise StageError(
-            f"another process is making {folder}. Wait for it, or stop it; what it has finished is kept."
-        ) from None
+        processes.say(f"[{name}] another process is making it; waiting")
+        lock.acquire(poll_interval=0.2)
     try:
         yield
     finally:

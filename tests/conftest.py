@@ -40,6 +40,15 @@ def copy_book_sources(root: Path) -> Path:
     return root
 
 
+@pytest.fixture
+def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that looks like a clone, without chapters; its products stay in it."""
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "_toc.yml").write_text("format: jb-book\nroot: book/chapters/00-good\n")
+    monkeypatch.setenv("GECALIGN_RUNS", str(tmp_path / "runs"))
+    return tmp_path
+
+
 @dataclass(frozen=True, slots=True)
 class SmallStudy:
     """The whole study with two seeds, run side by side on a small random model: its profile, products and results."""

@@ -1,139 +1,54 @@
-"""The runner from text notebooks to the site: what it strips, what it refuses, what a failure leaves."""
+"""The build as a whole: what is run and what is kept, what a failure costs, what an interruption leaves."""
 
 from __future__ import annotations
 
 import io
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import nbformat
+import psutil
 import pytest
 import yaml
-from conftest import PROJECT, copy_book_sources
-from nbformat.v4 import new_code_cell, new_notebook, new_output
+from conftest import PROJECT
 from rich.console import Console
+from small_book import chapter_text, counting, needing, ran, with_site, write_chapter
 
-from gecalign import book
-
-KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
-HEADER = """\
----
-kernelspec:
-  display_name: Python 3
-  language: python
-  name: python3
----
-"""
-PARAMETERS = """
-```{code-cell} ipython3
-:tags: [parameters]
-
-PROFILE = "tiny"
-SEED = 0
-```
-"""
-
-
-def chapter_text(code: str, header: str = HEADER, parameters: str = PARAMETERS) -> str:
-    return f"{header}\n# A chapter\n{parameters}\n```{{code-cell}} ipython3\n{code}\n```\n"
+from gecalign import book, chapters, site, tasks
+from gecalign.study import Study
 
 
 @pytest.fixture
-def clone(tmp_path: Path) -> Path:
-    """A folder that looks like a clone, without chapters."""
-    (tmp_path / "notebooks").mkdir()
-    (tmp_path / "_toc.yml").write_text("format: jb-book\nroot: book/chapters/00-good\n")
-    return tmp_path
+def rendered(clone, monkeypatch):
+    """No site is built; this says for each that would have been whether it was strict."""
+    seen: list[bool] = []
+
+    def render(root: Path, *, strict: bool) -> Path:
+        seen.append(strict)
+        return site.first_page(root)
+
+    monkeypatch.setattr(site, "render", render)
+    monkeypatch.setattr(book, "_first_site", lambda *_: (step for step in ()))
+    return seen
 
 
-def write_chapter(clone: Path, name: str, text: str) -> book.Chapter:
-    (clone / "notebooks" / f"{name}.md").write_text(text, encoding="utf-8")
-    return next(chapter for chapter in book.chapters(clone) if chapter.name == name)
+def build(clone: Path, **options) -> str:
+    """Build a book of small chapters; return what was printed."""
+    said = io.StringIO()
+    options = {"profile": "smoke", "jobs": 1, **options}
+    try:
+        book.build(root=clone, console=Console(file=said, width=160), **options)
+    finally:
+        printed = said.getvalue()
+    return printed
 
 
-# --- Cleaning -------------------------------------------------------------------------------------
-
-
-def dirty_notebook(root: Path) -> nbformat.NotebookNode:
-    """As papermill leaves it: timings, ids, a progress bar on standard error, a widget, absolute paths."""
-    outputs = [
-        new_output("stream", name="stderr", text="100%|######| 8/8\n"),
-        new_output("stream", name="stdout", text=f"saved to {root}/runs/smoke; cache in {Path.home()}/.cache\n"),
-        new_output(
-            "display_data",
-            data={
-                "text/plain": f"<Folder {root}>",
-                "application/vnd.jupyter.widget-view+json": {"model_id": "1"},
-                "image/png": "aWNvbg==",
-            },
-        ),
-    ]
-    cell = new_code_cell("SEED = 1", outputs=outputs, execution_count=1)
-    cell.metadata.update(tags=["injected-parameters"], execution={"iopub.execute_input": "2026-01-01"})
-    cell.metadata["papermill"] = {"duration": 1.5}
-    notebook = new_notebook(cells=[cell])
-    notebook.metadata.update(papermill={"duration": 2.0}, widgets={"state": {}}, kernelspec=KERNEL)
-    return notebook
-
-
-def test_cleaning_leaves_nothing_that_differs_between_machines(tmp_path):
-    text = nbformat.writes(book.clean(dirty_notebook(tmp_path), tmp_path))
-    for foreign in (str(tmp_path), str(Path.home()), "duration", "iopub", "widget", "8/8", '"id"'):
-        assert foreign not in text
-    assert "saved to runs/smoke; cache in ~/.cache" in text
-    assert "<Folder .>" in text
-    assert "aWNvbg==" in text
-
-
-def test_a_cleaned_notebook_is_valid(tmp_path):
-    nbformat.validate(book.clean(dirty_notebook(tmp_path), tmp_path))
-
-
-def test_the_injected_parameters_are_kept_in_the_notebook_and_hidden_on_the_page(tmp_path):
-    cell = book.clean(dirty_notebook(tmp_path), tmp_path).cells[0]
-    assert cell.source == "SEED = 1"
-    assert "remove-cell" in cell.metadata.tags
-
-
-@pytest.mark.parametrize(
-    ("text", "cleaned"),
-    [
-        ("/clone/runs/a", "runs/a"),
-        ("in /clone.", "in .."),
-        ("in /clone, then", "in ., then"),
-        ("file:///clone/a and '/clone/b'", "file://a and 'b'"),
-        (
-            "/clone2/runs, /clone.bak, /clone-2",
-            "/clone2/runs, /clone.bak, /clone-2",
-        ),  # names that begin alike
-        ("/elsewhere/sft and /home/me/x", "runs/sft and ~/x"),
-        ("no path at all", "no path at all"),
-    ],
-)
-def test_folders_of_this_machine_get_short_names_and_others_stay(text, cleaned):
-    names = {Path("/elsewhere"): "runs", Path("/clone"): ".", Path("/home/me"): "~", Path("/"): "root"}
-    assert book.shorten_paths(text, names) == cleaned
-
-
-# --- Refusing -------------------------------------------------------------------------------------
-
-
-def test_an_unknown_parameter_is_named_together_with_those_that_exist(clone):
-    chapter = write_chapter(clone, "00-good", chapter_text("print(1)"))
-    with pytest.raises(ValueError, match=r"00-good has no parameter SEEED; it has: PROFILE, SEED"):
-        book.execute(chapter.source, {"SEEED": 1}, chapter.executed, clone)
-    assert not chapter.executed.exists()
-
-
-def test_a_chapter_without_parameters_is_refused(clone):
-    chapter = write_chapter(clone, "00-good", chapter_text("print(1)", parameters=""))
-    with pytest.raises(ValueError, match="no cell tagged `parameters`"):
-        book.execute(chapter.source, {"SEED": 1}, chapter.executed, clone)
-
-
-def test_a_chapter_without_kernelspec_is_refused_with_the_lines_to_add(clone):
-    chapter = write_chapter(clone, "00-good", chapter_text("print(1)", header=""))
-    with pytest.raises(ValueError, match=r"language: python"):
-        book.execute(chapter.source, {"SEED": 1}, chapter.executed, clone)
+# --- What is run, and what is kept ----------------------------------------------------------------
 
 
 def test_an_unknown_profile_is_refused_before_anything_runs(clone):
@@ -143,102 +58,195 @@ def test_an_unknown_profile_is_refused_before_anything_runs(clone):
     assert not chapter.executed.exists()
 
 
-def test_chapters_are_selected_by_name_or_number(clone):
-    for name in ("00-good", "01-task", "A1-tinygec"):
-        write_chapter(clone, name, chapter_text("print(1)"))
-    available = book.chapters(clone)
-    assert [c.name for c in available] == ["00-good", "01-task", "A1-tinygec"]
-    assert [c.name for c in book.select(available, ["A1", "01-task"])] == ["A1-tinygec", "01-task"]
-    assert book.select(available, []) == available
-    with pytest.raises(ValueError, match="no chapter '02'; there are: 00-good, 01-task, A1-tinygec"):
-        book.select(available, ["02"])
+def test_a_chapter_is_run_once_and_again_only_when_something_changed(clone, rendered):
+    for name in ("00-good", "01-other"):
+        write_chapter(clone, name, counting(clone, name))
+    first = build(clone)
+    assert ran(clone) == ["00-good", "01-other"]
+    assert "2 chapters: 2 to run, 0 kept" in first
+    assert re.search(r"^chapter 00-good +\d+\.\d s$", first, re.MULTILINE)
+    assert "2 chapters: 0 to run, 2 kept" in build(clone)
+    assert ran(clone) == []
+    write_chapter(clone, "01-other", counting(clone, "01-other", "print(2)"))
+    build(clone)
+    assert ran(clone) == ["01-other"]
+    assert rendered == [True, True, True]
 
 
-def test_outside_a_clone_the_error_says_where_to_go(tmp_path, monkeypatch):
-    monkeypatch.setattr(book, "__file__", str(tmp_path / "site-packages" / "gecalign" / "book.py"))
-    with pytest.raises(ValueError, match="Change into the clone"):
-        book.project_root(tmp_path)
+def test_again_runs_what_nothing_has_changed_for(clone, rendered):
+    write_chapter(clone, "00-good", counting(clone, "00-good"))
+    build(clone)
+    build(clone, again=True)
+    assert ran(clone) == ["00-good", "00-good"]
 
 
-def test_the_project_is_found_from_a_folder_inside_it(clone):
-    assert book.project_root(clone / "notebooks") == clone
+def test_another_seed_runs_chapters_again(clone, rendered):
+    write_chapter(clone, "00-good", counting(clone, "00-good"))
+    build(clone)
+    build(clone, seed=1)
+    assert ran(clone) == ["00-good", "00-good"]
 
 
-# --- Failing --------------------------------------------------------------------------------------
+def test_one_chapter_alone_leaves_the_others_and_says_so(clone, rendered):
+    for name in ("00-good", "01-other"):
+        write_chapter(clone, name, counting(clone, name))
+    assert "Not run yet: 00-good." in build(clone, only=["01"])
+    assert ran(clone) == ["01-other"]
+    assert rendered == [False]
 
 
-@pytest.fixture
-def failed(clone):
-    """A book whose second chapter fails, after both were once fine; and what was said."""
-    good = write_chapter(clone, "00-good", chapter_text("print(SEED)"))
-    bad = write_chapter(clone, "01-bad", chapter_text("answer = 1\nanswer / (SEED - 7)"))
-    book.execute(bad.source, {"SEED": 1}, bad.executed, clone)
-    before = bad.executed.read_bytes()
-    said = io.StringIO()
-    with pytest.raises(book.BookError) as error:
-        book.build("smoke", 7, root=clone, console=Console(file=said, width=120))
-    return good, bad, before, str(error.value), said.getvalue()
-
-
-def test_a_failing_chapter_leaves_no_trace_and_the_others_intact(failed):
-    good, bad, before, _, said = failed
-    assert [cell.outputs[0].text for cell in nbformat.read(good.executed, 4).cells if cell.get("outputs")] == ["7\n"]
-    assert bad.executed.read_bytes() == before
-    assert sorted(p.name for p in bad.executed.parent.iterdir()) == ["00-good.ipynb", "01-bad.ipynb"]
-    assert "01-bad" in said
-    assert "failed after" in said
-
-
-def test_a_failure_names_chapter_cell_and_cause(failed):
-    message = failed[3]
-    assert "chapter 01-bad failed in its code cell [3]" in message
-    assert "answer / (SEED - 7)" in message
-    assert "ZeroDivisionError: division by zero" in message
-    assert "\x1b[" not in message  # no terminal colours in a message that may go to a file
-
-
-def test_a_page_does_not_outlive_its_source(clone):
-    write_chapter(clone, "00-good", chapter_text("1 / 0"))
+def test_a_page_does_not_outlive_its_source(clone, rendered):
+    write_chapter(clone, "00-good", chapter_text("1"))
     stale = clone / "book" / "chapters" / "09-gone.ipynb"
     stale.parent.mkdir(parents=True)
     stale.write_text("{}")
-    with pytest.raises(book.BookError):
-        book.build("smoke", root=clone)
+    build(clone)
     assert not stale.exists()
 
 
-def test_the_site_wants_every_chapter(clone):
-    write_chapter(clone, "00-good", chapter_text("print(1)"))
-    with pytest.raises(book.BookError, match="not executed yet: 00-good"):
-        book.build_site(clone)
+def test_products_that_no_chapter_to_run_needs_are_not_made(clone):
+    write_chapter(clone, "00-good", chapter_text("1", needing("dpo")))
+    write_chapter(clone, "01-other", chapter_text("1", needing("base")))
+    study = Study("smoke", 0, clone / "runs")
+    plan = book.make_plan(clone, study, ["00"], "1", again=False)
+    made = ["product data", "product sft", "product pairs", "product dpo"]
+    assert [task.label for task in plan.tasks] == [*made, "chapter 00-good"]
+    assert plan.tasks[-1].needs == ("product dpo",)
 
 
-@pytest.fixture
-def small_site(clone):
-    """A book of two prose pages, and a site that an earlier build left."""
-    copy_book_sources(clone / "source")
-    for name in ("_config.yml", "book"):
-        (clone / "source" / name).rename(clone / name)
-    pages = "parts: [{caption: Pages, chapters: [{file: book/bibliography}]}]"
-    (clone / "_toc.yml").write_text(f"format: jb-book\nroot: book/glossary\n{pages}\n")
-    book.site(clone).parent.mkdir(parents=True)
-    book.site(clone).write_text("the old site")
-    return clone
+def test_a_product_that_is_there_is_not_made_again(clone):
+    write_chapter(clone, "00-good", chapter_text("1", needing("data")))
+    study = Study("smoke", 0, clone / "runs")
+    study.folder.mkdir(parents=True)
+    study.corpus  # noqa: B018 - made by asking for it
+    plan = book.make_plan(clone, Study("smoke", 0, clone / "runs"), [], "1", again=False)
+    assert [task.label for task in plan.tasks] == ["chapter 00-good"]
+    assert plan.made == 1
+
+
+@pytest.mark.parametrize(
+    ("variable", "asked", "found"),
+    [(None, 1, (1, "8")), (None, 4, (4, "2")), (None, None, (4, "2")), ("4", None, (2, "4")), ("16", None, (1, "16"))],
+)
+def test_tasks_share_the_cores(monkeypatch, variable, asked, found):
+    import torch
+
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if variable:
+        monkeypatch.setenv("OMP_NUM_THREADS", variable)
+    assert book.side_by_side(asked) == found
+
+
+def test_a_gpu_takes_one_task_at_a_time(monkeypatch):
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert book.side_by_side()[0] == 1
+    with pytest.raises(ValueError, match="--jobs is 0; expected at least 1"):
+        book.side_by_side(0)
+
+
+# --- What a failure costs -------------------------------------------------------------------------
+
+
+def test_a_failed_chapter_costs_only_itself_and_is_alone_run_again(clone, rendered):
+    for name, code in (("00-good", ""), ("01-bad", "1 / 0"), ("02-good", "")):
+        write_chapter(clone, name, counting(clone, name, code))
+    with pytest.raises(book.BookError) as error:
+        build(clone)
+    assert ran(clone) == ["00-good", "01-bad", "02-good"]
+    assert rendered == [False]
+    for words in ("chapter 01-bad: failed in its code cell [3]: ZeroDivisionError", "file://", "book.log", "again"):
+        assert words in str(error.value)
+    write_chapter(clone, "01-bad", counting(clone, "01-bad"))
+    build(clone)
+    assert ran(clone) == ["01-bad"]
+    assert rendered == [False, True]
+
+
+def test_a_chapter_whose_product_cannot_be_made_gets_its_text_under_the_cause(clone, rendered):
+    study = Study("smoke", 0, clone / "runs")
+    (study.corpus.folder / "stage.json").write_text("{}")
+    chapter = write_chapter(clone, "00-good", counting(clone, "00-good"))
+    write_chapter(clone, "01-data", counting(clone, "01-data", header=needing("data")))
+    with pytest.raises(book.BookError, match=r"it needs data, which could not be made: .* has no readable stage\.json"):
+        build(clone)
+    assert ran(clone) == ["00-good"]
+    assert chapters.is_whole(chapter)
+    page = nbformat.read(clone / "book" / "chapters" / "01-data.ipynb", as_version=4)
+    assert "it needs data" in page.cells[0].source
+
+
+def test_output_of_tasks_goes_to_the_log(clone, rendered):
+    write_chapter(clone, "00-good", chapter_text("1 / 0"))
+    with pytest.raises(book.BookError):
+        build(clone)
+    log = (clone / "runs" / "smoke" / "seed-0" / "book.log").read_text(encoding="utf-8")
+    assert "== chapter 00-good" in log
+    assert "ZeroDivisionError" in log
+
+
+# --- What an interruption leaves ------------------------------------------------------------------
+
+INTERRUPTED = """
+import sys
+from pathlib import Path
+from gecalign import book
+book.build("smoke", root=Path(sys.argv[1]), jobs=1)
+"""
 
 
 @pytest.mark.slow
-def test_a_warning_fails_the_site_and_leaves_the_old_one(small_site):
-    with (small_site / "book" / "glossary.md").open("a", encoding="utf-8") as page:
-        page.write("\nSee {ref}`nowhere-at-all`.\n")
-    with pytest.raises(book.BookError, match=r"glossary\.md:\d+: WARNING.*nowhere-at-all"):
-        book.build_site(small_site)
-    assert book.site(small_site).read_text() == "the old site"
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_build_keeps_what_is_done_and_leaves_no_process(clone, number):
+    with_site(clone, "book/chapters/00-good", "book/chapters/01-slow")
+    done = write_chapter(clone, "00-good", chapter_text("1"))
+    pid_file = clone / "kernel"
+    slow = f"import os, pathlib, time\npathlib.Path({str(pid_file)!r}).write_text(str(os.getpid()))\ntime.sleep(600)"
+    write_chapter(clone, "01-slow", chapter_text(slow))
+    process = subprocess.Popen(
+        [sys.executable, "-c", INTERRUPTED, str(clone)], env=tasks.environment(), stdout=subprocess.PIPE, text=True
+    )
+    while not (pid_file.is_file() and pid_file.read_text()):
+        assert process.poll() is None
+        time.sleep(0.2)
+    started = psutil.Process(process.pid).children(recursive=True)
+    process.send_signal(number)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode
+    assert "Made and kept: chapter 00-good. The same command goes on" in said
+    assert chapters.is_whole(done)
+    assert int(pid_file.read_text()) in {child.pid for child in started}
+    assert not [child for child in started if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
+
+
+# --- With a site ----------------------------------------------------------------------------------
 
 
 @pytest.mark.slow
-def test_a_built_site_takes_the_place_of_the_old_one(small_site):
-    assert "the old site" not in book.build_site(small_site).read_text()
-    assert sorted(p.name for p in (small_site / "_build").iterdir()) == ["html"]
+def test_readers_get_a_first_version_then_one_with_the_failure_then_the_whole_site(clone):
+    with_site(clone, "book/chapters/00-good", "book/chapters/01-bad", "book/glossary")
+    page = clone / "_build" / "html" / "book" / "chapters" / "01-bad.html"
+    write_chapter(clone, "00-good", counting(clone, "00-good"))
+    seen = clone / "seen.html"
+    look = f"import pathlib, shutil, time\npage = pathlib.Path({str(page)!r})\n"
+    look += f"while not page.exists():\n    time.sleep(0.2)\nshutil.copy(page, {str(seen)!r})\ntime.sleep(2)\n1 / 0"
+    write_chapter(clone, "01-bad", counting(clone, "01-bad", look))
+    with pytest.raises(book.BookError):
+        build(clone)
+    assert "This chapter is still being run" in seen.read_text(encoding="utf-8")
+    failed = page.read_text(encoding="utf-8")
+    assert "still being run" not in failed
+    assert "This chapter could not be run to its end" in failed
+    assert "ZeroDivisionError" in failed
+    write_chapter(clone, "01-bad", counting(clone, "01-bad"))
+    said = build(clone)
+    assert "Open in a browser: file://" in said
+    assert "admonition error" not in page.read_text(encoding="utf-8")
+    assert ran(clone) == ["00-good", "01-bad", "01-bad"]
+    assert sorted(p.name for p in (clone / "_build").iterdir()) == ["html"]
 
 
 # --- The book itself ------------------------------------------------------------------------------
@@ -251,7 +259,7 @@ def toc_files() -> list[str]:
 
 def test_every_chapter_stands_in_the_table_of_contents_once():
     listed = [Path(f).name for f in toc_files() if f.startswith("book/chapters/")]
-    assert sorted(listed) == [chapter.name for chapter in book.chapters(PROJECT)]
+    assert sorted(listed) == [chapter.name for chapter in chapters.every(PROJECT)]
 
 
 def test_every_module_is_documented_on_the_page_of_the_library():

@@ -11,15 +11,15 @@ import nbformat
 import pytest
 from conftest import PROJECT
 
-from gecalign import book
+from gecalign import chapters
 
 pytestmark = pytest.mark.slow
 
-CHAPTERS = book.chapters(PROJECT)
+CHAPTERS = chapters.every(PROJECT)
 NBVAL = ("--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout=600", "-q", "-p", "no:cacheprovider")
 
 
-def executed(smoke_book, chapter: book.Chapter) -> nbformat.NotebookNode:
+def executed(smoke_book, chapter: chapters.Chapter) -> nbformat.NotebookNode:
     return nbformat.read(smoke_book.root / "book" / "chapters" / chapter.executed.name, as_version=4)
 
 
@@ -29,7 +29,7 @@ def injected(cell: nbformat.NotebookNode) -> bool:
 
 @pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda c: c.name)
 def test_the_recorded_cells_equal_their_source(chapter, smoke_book):
-    written = [(cell.cell_type, cell.source) for cell in book.read(chapter.source).cells]
+    written = [(cell.cell_type, cell.source) for cell in chapters.read(chapter.source).cells]
     recorded = [(c.cell_type, c.source) for c in executed(smoke_book, chapter).cells if not injected(c)]
     assert recorded == written
 

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -218,19 +219,30 @@ def hold(root: Path, ready, done) -> None:
     store.obtain(root, "stage", SPEC, make)
 
 
-def test_two_processes_do_not_make_the_same_stage(tmp_path):
+def test_a_second_process_waits_for_a_stage_and_does_not_make_it_again(tmp_path, capsys):
     context = multiprocessing.get_context("spawn")
     ready, done = context.Event(), context.Event()
     other = context.Process(target=hold, args=(tmp_path, ready, done))
     other.start()
     try:
-        assert ready.wait(20)
-        with pytest.raises(StageError, match=r"another process is making .*stage-.*Wait for it"):
-            store.obtain(tmp_path, "stage", SPEC, never)
+        assert ready.wait(60)
+        threading.Timer(0.5, done.set).start()
+        store.obtain(tmp_path, "stage", SPEC, never)
     finally:
         done.set()
         other.join(20)
-    store.obtain(tmp_path, "stage", SPEC, never)
+    assert capsys.readouterr().err == "[stage] another process is making it; waiting\n"
+
+
+def test_the_stage_of_a_process_that_dies_is_made_by_the_one_that_waits(tmp_path):
+    context = multiprocessing.get_context("spawn")
+    ready, done = context.Event(), context.Event()
+    other = context.Process(target=hold, args=(tmp_path, ready, done))
+    other.start()
+    assert ready.wait(60)
+    threading.Timer(0.5, other.kill).start()
+    assert store.obtain(tmp_path, "stage", SPEC, writer("x")).record["resumed"]
+    other.join(20)
 
 
 FULL = (

@@ -1,0 +1,70 @@
+"""The site: what it wants, what it refuses, and how it is built of what is not whole."""
+
+from __future__ import annotations
+
+import pytest
+from small_book import chapter_text, with_site, write_chapter
+
+from gecalign import execution, site
+from gecalign.chapters import BookError
+
+
+def test_the_site_wants_every_chapter(clone):
+    write_chapter(clone, "00-good", chapter_text("print(1)"))
+    with pytest.raises(BookError, match="not executed yet: 00-good"):
+        site.build_site(clone)
+
+
+def test_the_site_alone_does_not_take_a_failed_chapter_for_a_finished_one(clone):
+    chapter = write_chapter(clone, "00-good", chapter_text("print(1)"))
+    execution.write_failed(execution.unrun(chapter.source, clone), chapter.executed, "a reason")
+    with pytest.raises(BookError, match="not executed yet: 00-good"):
+        site.build_site(clone)
+
+
+def test_a_prepared_folder_shows_text_under_a_box_and_leaves_the_clone_alone(clone):
+    with_site(clone, "book/chapters/00-good", "book/glossary")
+    chapter = write_chapter(clone, "00-good", chapter_text("print(1)"))
+    folder = site.prepare(clone, "draft", {"00-good": site.RUNNING})
+    assert "still being run" in (folder / "book/chapters/00-good.ipynb").read_text(encoding="utf-8")
+    assert (folder / "_toc.yml").is_file()
+    assert not chapter.executed.exists()
+
+
+@pytest.fixture
+def small_site(clone):
+    """A book of two prose pages, and a site that an earlier build left."""
+    with_site(clone, "book/glossary", "book/bibliography")
+    site.first_page(clone).parent.mkdir(parents=True)
+    site.first_page(clone).write_text("the old site")
+    return clone
+
+
+@pytest.mark.slow
+def test_a_warning_fails_the_site_and_leaves_the_old_one(small_site):
+    with (small_site / "book" / "glossary.md").open("a", encoding="utf-8") as page:
+        page.write("\nSee {ref}`nowhere-at-all`.\n")
+    with pytest.raises(BookError, match=r"glossary\.md:\d+: WARNING.*nowhere-at-all"):
+        site.build_site(small_site)
+    assert site.first_page(small_site).read_text() == "the old site"
+
+
+@pytest.mark.slow
+def test_a_built_site_takes_the_place_of_the_old_one(small_site):
+    assert "the old site" not in site.build_site(small_site).read_text()
+    assert sorted(p.name for p in (small_site / "_build").iterdir()) == ["html"]
+
+
+GLUED = (
+    'glue("never-run", 1)\n```\n\nThe value is {glue:text}`never-run:.1f`, as {doc}`nowhere` says.\n\n```{code-cell}\n1'
+)
+
+
+@pytest.mark.slow
+def test_what_was_not_run_is_rendered_as_text_although_values_are_missing(clone):
+    with_site(clone, "book/chapters/00-good", "book/glossary")
+    write_chapter(clone, "00-good", chapter_text(GLUED))
+    page = site.render(clone, strict=False).parent / "book" / "chapters" / "00-good.html"
+    text = page.read_text(encoding="utf-8")
+    assert "This chapter has not been run yet" in text
+    assert "The value is" in text
