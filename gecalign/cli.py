@@ -173,18 +173,24 @@ def study_(
     set_: SetOption = None,
     output: Annotated[Path | None, typer.Option(help="where results go; by default results/<profile>")] = None,
     skip_checks: SkipOption = False,
+    only_inside: Annotated[
+        bool, typer.Option(help="renew what chapters 2 to 6 and 9 show of the inside of runs, and leave predictions")
+    ] = False,
 ) -> None:
     """Make every system and every control with several seeds, and write the results that the book reads."""
-    from gecalign import multiseed, store
+    from gecalign import multiseed, results, store
+    from gecalign.study import Study
     from gecalign.trained import TRAINED
 
     first = _study(profile, 0, set_)
     if not skip_checks:
         _guard(first, tuple(TRAINED))
     chosen = first.profile
-    folder = multiseed.study(chosen, seeds, jobs)
     target = output or store.project_folder() / "results" / chosen.name
-    multiseed.publish(folder, target)
+    if only_inside:
+        results.renew_inside([Study(chosen, seed) for seed in range(seeds)], target)
+    else:
+        multiseed.publish(multiseed.study(chosen, seeds, jobs), target)
     size = sum(path.stat().st_size for path in target.iterdir()) / 1e6
     typer.echo(f"results of {seeds} seeds: {target} ({size:.1f} MB)")
 
@@ -358,6 +364,24 @@ def book(
     if not (skip_checks or profile in ("smoke", "tiny")):
         _guard(_study(profile, seed, None), COMPARED)
     builder.build(profile, seed, only or (), jobs=jobs, again=again)
+
+
+@app.command()
+def elsewhere(
+    profile: ProfileOption = "tiny",
+    output: Annotated[Path | None, typer.Option(help="where the tables go; by default results/elsewhere")] = None,
+) -> None:
+    """Build the book as other machines would, with other arithmetic and other seeds, and compare what comes out."""
+    import pandas as pd
+
+    from gecalign import elsewhere as others
+    from gecalign.chapters import project_root
+
+    root = project_root()
+    rows = others.run(root, output or root / "results" / "elsewhere", profile=profile)
+    typer.echo(pd.DataFrame(rows).round(2).to_string(index=False))
+    if ended := [row for row in rows if not row["ended well"]]:
+        raise RuntimeError(f"{len(ended)} of {len(rows)} builds did not end well: see above.")
 
 
 def main() -> None:
