@@ -90,6 +90,35 @@ def run(root: Path, to: Path, builds: Sequence[Build] = BUILDS, profile: str = "
     return [row["build"] for row in rows]
 
 
+def load(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Return the tables that `run` wrote: builds, claims, pairs."""
+    builds, claimed, pairs = (pd.read_csv(folder / f"{name}.csv") for name in ("builds", "claims", "pairs"))
+    builds["capability"] = builds["capability"].fillna("")
+    return builds, claimed, pairs
+
+
+def described(builds: pd.DataFrame) -> pd.DataFrame:
+    """Return the builds as readers see them: what was asked of PyTorch, the seed, what sentences became, BLEU."""
+    columns = {"seed": "seed", "shown": "shown", "not shown": "not shown", "contradicted": "contradicted",
+               "record and arithmetic": "others hold", "sft": "SFT", "dpo": "DPO", "grpo": "GRPO"}  # fmt: skip
+    shown = builds[list(columns)].rename(columns=columns).round(1)
+    names = [Arithmetic(c, t).name for c, t in zip(builds["capability"], builds["threads"], strict=True)]
+    shown.insert(0, "arithmetic", names)
+    shown.insert(2, "ended well", builds["ended well"].map({True: "yes", False: "no"}))
+    return shown.set_axis(range(1, len(shown) + 1))
+
+
+def distances(pairs: pd.DataFrame) -> pd.DataFrame:
+    """Return how far products lie apart that differ in the seed, or in the arithmetic: means over pairs of builds.
+
+    Columns: pairs, the share of test outputs that differ (0-1), and the mean distance in BLEU and in the gain over SFT
+    continued. Pairs that are the same to the letter are left out: what was asked for was the same arithmetic.
+    """
+    other = pairs[pairs.groupby(["first", "second"])["outputs that differ"].transform("max") > 0]
+    far = other.assign(BLEU=other["BLEU"].abs(), gain=other["gain"].abs()).groupby(["system", "differ in"], sort=False)
+    return far[["outputs that differ", "BLEU", "gain"]].mean().assign(pairs=far.size())
+
+
 def place(build: Build, root: Path) -> Path:
     """Return the folder of a build: `clone/` is what it builds from, `runs/` its products."""
     return store.runs_folder().resolve() / "elsewhere" / build.folder

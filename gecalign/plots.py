@@ -284,6 +284,17 @@ def points(
     return ax
 
 
+def strips(ax: Axes, rows: Mapping[str, Sequence[float]], xlabel: str, title: str) -> Axes:
+    """Draw the values of each row as dots and their mean as a bar, the first row on top."""
+    for y, values in zip(range(len(rows) - 1, -1, -1), rows.values(), strict=True):
+        ax.plot(values, np.full(len(values), y), "o", color=BLUE, markersize=5, alpha=0.5)
+        ax.plot([np.mean(values)] * 2, [y - 0.28, y + 0.28], color=VERMILION, linewidth=2.5)
+    ax.set_yticks(range(len(rows) - 1, -1, -1), list(rows))
+    ax.set_ylim(-0.6, len(rows) - 0.4)
+    ax.set(xlabel=xlabel, title=title)
+    return ax
+
+
 def clouds(
     ax: Axes,
     record: Mapping[str, tuple[Sequence[float], Sequence[float]]],

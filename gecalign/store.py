@@ -267,13 +267,27 @@ def provenance() -> dict[str, Any]:
         "machine": {
             "system": platform.platform(),
             "python": platform.python_version(),
+            "processor": processor(),
             "cores": os.cpu_count(),
+            "threads": os.environ.get("OMP_NUM_THREADS", "all"),
             "processes": processes.count(),
             "device": _device(),
         },
         "packages": {name: _version(name) for name in VERSIONED_PACKAGES},
         "commit": _commit(),
     }
+
+
+def processor() -> str:
+    """Return what kind of processor this is, as far as the system tells: results differ between kinds."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n\n")[0].splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    told = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    vectors = next((name for name in ("avx512f", "avx2", "avx") if name in told.get("flags", "").split()), "")
+    numbers = "/".join(told[key] for key in ("cpu family", "model") if key in told)
+    return " ".join(filter(None, [told.get("model name", platform.machine()), numbers, vectors]))
 
 
 def _device() -> str:
