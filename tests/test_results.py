@@ -63,7 +63,7 @@ def test_the_budget_is_what_the_stages_report(small_study, loaded):
 
 
 def test_checkpoints_mark_the_one_that_was_chosen(small_study, loaded):
-    rows = loaded.checkpoints.query("system == 'sft' and seed == 0")
+    rows = loaded.tables["checkpoints"].query("system == 'sft' and seed == 0")
     assert rows["step"].is_monotonic_increasing
     assert rows.loc[rows["chosen"], "step"].tolist() == [small_study.of_seed(0).sft().facts["chosen_step"]]
     assert rows.loc[rows["chosen"], "BLEU"].tolist() == [rows["BLEU"].max()]
@@ -118,7 +118,7 @@ def test_recorded_rates_and_tokens_follow_from_the_predictions(name):
             assert len(outputs.predictions) == found.record["profile"]["data"]["test_rows"]
             for rate, value in outputs.scores.row().items():
                 assert row[rate] == pytest.approx(value, abs=1e-6)
-            chosen = found.checkpoints.query("system == @system and seed == @seed and chosen")["BLEU"]
+            chosen = found.tables["checkpoints"].query("system == @system and seed == @seed and chosen")["BLEU"]
             dev = found.outputs(system, seed, "dev")
             for bleu in chosen:
                 assert bleu == pytest.approx(dev.scores.scores["BLEU"].value, abs=1e-3)
