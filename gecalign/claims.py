@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from gecalign.compare import LEVEL, Difference, Interval
 
 if TYPE_CHECKING:
-    from gecalign.results import Results
+    from gecalign.results import Inside, Results
 
 CHECKED_PROFILE = "tiny"  # the prose is about its record
 MIME = "application/vnd.gecalign.claim+json"
@@ -69,11 +69,12 @@ class Claim:
         return FORMS[self.outcome].format(self.sentence)
 
 
-def record(sentence: str, holds: bool, results: Results | str) -> None:
+def record(sentence: str, holds: bool, results: Results | Inside | str) -> None:
     """Show a sentence about the record of several seeds.
 
     Args:
-        results: what it was computed from; or, for a table of `results/` such as the experiment log, its name.
+        results: what it was computed from: results, or only their `inside`; or, for a table of `results/` such as the
+            experiment log, its name.
 
     Raises:
         AssertionError: it does not hold, and the record is the one that the book is about.
@@ -125,7 +126,8 @@ def run(sentence: str, evidence: Difference | Interval, above: float | None = No
     low, high = interval.low, interval.high
     beyond, short = (low > above, high < above) if above is not None else (high < below, low > below)  # type: ignore[operator]
     outcome: Outcome = "shown" if beyond else "contradicted" if short else "not shown"
-    source = f"this run: {interval.estimate:.4g}, {LEVEL:.0%} interval {low:.4g} to {high:.4g}"
+    shown = [f"{value:.{_digits(high - low)}f}" for value in (interval.estimate, low, high)]
+    source = f"this run: {shown[0]}, {LEVEL:.0%} interval {shown[1]} to {shown[2]}"
     _show(Claim(sentence, "run", outcome, source, interval.estimate, low, high))
 
 
@@ -150,6 +152,11 @@ def mean(values: Sequence[float] | Any, level: float = LEVEL) -> Interval:
     error = float(row.std(ddof=1)) / math.sqrt(n) if n > 1 else math.nan
     half = float(stats.t.ppf((1 + level) / 2, n - 1)) * error if n > 1 else math.nan
     return Interval(middle - half, middle + half, middle, "t", n, 0, level)
+
+
+def _digits(width: float) -> int:
+    """Return how many digits behind the point tell two of an interval's width."""
+    return max(0, 1 - math.floor(math.log10(width))) if 0 < width < math.inf else 1
 
 
 def _show(claim: Claim) -> None:

@@ -76,6 +76,14 @@ def decoding(profile: config.Profile, name: str) -> config.Decoding:
     return profile.decoding if name == "greedy" else replace(profile.decoding, temperature=1.0)
 
 
+@dataclass(frozen=True, slots=True)
+class Inside:
+    """Of which runs the record shows the inside."""
+
+    profile: str
+    seeds: tuple[int, ...]
+
+
 @dataclass(frozen=True)
 class Results:
     """The predictions of every system with every seed, and the tables beside them."""
@@ -108,9 +116,9 @@ class Results:
         return rows.pivot_table("value", "step", "seed")
 
     @property
-    def inside_seeds(self) -> list[int]:
-        """The seeds of the tables of `INSIDE`."""
-        return list(self.record["inside"]["seeds"])
+    def inside(self) -> Inside:
+        """Of which runs the tables of `INSIDE` are."""
+        return Inside(self.profile, tuple(self.record["inside"]["seeds"]))
 
     def fact(self, name: str) -> list[float]:
         """Return a single number of `facts.csv` for each seed."""

@@ -123,7 +123,7 @@ def test_the_record_holds_the_tables_of_every_seed(small_study, loaded):
 
 def test_curves_and_facts_have_a_column_a_seed(small_study, loaded):
     curves = loaded.curves("dpo", "eval_bleu")
-    assert list(curves.columns) == loaded.inside_seeds == [0, 1]
+    assert list(curves.columns) == list(loaded.inside.seeds) == [0, 1]
     log = small_study.of_seed(1).log("dpo").dropna(subset=["eval_bleu"])
     np.testing.assert_allclose(curves[1].dropna(), log["eval_bleu"], rtol=1e-6)
     assert loaded.fact("pairs trained on") == [small_study.of_seed(s).pairs().facts["pairs"] for s in (0, 1)]
@@ -134,7 +134,7 @@ def test_the_inside_can_be_renewed_without_the_predictions_and_says_of_which_run
     results.renew_inside([small_study.of_seed(1)], tmp_path / "results")
     found = results.load(tmp_path / "results", small_study.profile)
     assert found.seeds == [0, 1]
-    assert found.inside_seeds == [1]
+    assert found.inside.seeds == (1,)
     assert set(found.tables["facts"]["seed"]) == set(found.tables["logs"]["seed"]) == {1}
     for name in set(results.FILES) - set(results.INSIDE) - {"study.json"}:
         assert (tmp_path / "results" / name).read_bytes() == (small_study.folder / name).read_bytes()
