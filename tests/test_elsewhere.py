@@ -46,7 +46,7 @@ def test_sentences_about_runs_are_told_and_the_others_are_the_same_everywhere(el
     assert builds["record and arithmetic"].nunique() == 1
     assert builds["record and arithmetic"].gt(20).all()
     for build, row in zip(OTHER_MACHINES, rows, strict=True):
-        told = claimed.query("seed == @build.seed")
+        told = claimed[claimed["seed"] == build.seed]
         assert len(told) == sum(row[outcome] for outcome in claims.MARKS) > 10
     assert set(claimed["outcome"]) <= set(claims.MARKS)
 

@@ -1,7 +1,7 @@
 """No chapter stops because of what a model that was trained on the reader's machine happens to do.
 
-Whatever is computed from such a model is traced through each chapter's code: it may be shown, and it may be evidence for
-`claims.run`, which never raises. It must not decide a claim that stops the build, or an assertion.
+Whatever is computed from such a model is traced through each chapter's code: it may be shown, and it may be evidence
+for `claims.run`, which never raises. It must not decide a claim that stops the build, or an assertion.
 """
 
 from __future__ import annotations
