@@ -33,7 +33,7 @@ from papermill.exceptions import PapermillExecutionError
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from gecalign import config
+from gecalign import bars, config
 from gecalign.store import runs_folder
 
 KERNELSPEC_HEADER = """\
@@ -275,9 +275,10 @@ def _forget_removed(everything: Sequence[Chapter], root: Path) -> None:
 def _timed(console: Console, label: str) -> Iterator[None]:
     """A spinner with a running clock on a terminal; everywhere, one line that says how long it took."""
     started, outcome = time.perf_counter(), "failed after"
+    shown = bars.watched(console.file) and console.is_terminal
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     try:
-        with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        with Progress(*columns, console=console, transient=True, disable=not shown) as progress:
             progress.add_task(label, total=None)
             yield
         outcome = ""
