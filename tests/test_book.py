@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
 
 import nbformat
 import pytest
 import yaml
+from bs4 import BeautifulSoup
 from conftest import PROJECT, copy_book_sources
-from nbformat.v4 import new_code_cell, new_notebook, new_output
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from rich.console import Console
 
 from gecalign import book
@@ -241,6 +243,50 @@ def test_a_built_site_takes_the_place_of_the_old_one(small_site):
     assert sorted(p.name for p in (small_site / "_build").iterdir()) == ["html"]
 
 
+REPOSITORY_BUTTONS = ("repository", "issues", "edit")
+
+
+def buttons(page: Path) -> dict[str, str]:
+    """Return where the buttons lead that need a repository."""
+    parsed = BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser")
+    found = {name: parsed.find("a", class_=f"btn-source-{name}-button") for name in REPOSITORY_BUTTONS}
+    return {name: link["href"] for name, link in found.items() if link}
+
+
+@pytest.mark.slow
+def test_without_a_repository_no_button_leads_to_one(small_site):
+    set_repository(small_site, "")
+    assert buttons(book.build_site(small_site).with_name("book") / "glossary.html") == {}
+
+
+@pytest.mark.slow
+def test_with_a_repository_its_buttons_lead_there(small_site):
+    executed = small_site / "book" / "chapters" / "02-sft.ipynb"
+    executed.parent.mkdir()
+    nbformat.write(new_notebook(cells=[new_markdown_cell("# A chapter")], metadata={"kernelspec": KERNEL}), executed)
+    with (small_site / "_toc.yml").open("a", encoding="utf-8") as toc:
+        toc.write("- {caption: Chapters, chapters: [{file: book/chapters/02-sft}]}\n")
+    set_repository(small_site, "https://github.com/somebody/gecalign/")
+    site = book.build_site(small_site).parent
+    page, chapter = buttons(site / "book" / "bibliography.html"), buttons(site / "book" / "chapters" / "02-sft.html")
+    assert page["repository"] == "https://github.com/somebody/gecalign"
+    assert page["issues"].startswith("https://github.com/somebody/gecalign/issues/new?")
+    assert page["edit"] == "https://github.com/somebody/gecalign/edit/main/book/bibliography.md"
+    assert chapter["edit"] == "https://github.com/somebody/gecalign/edit/main/notebooks/02-sft.md"  # not what is built
+
+
+@pytest.mark.slow
+def test_a_repository_that_no_button_can_lead_to_is_refused(small_site):
+    set_repository(small_site, "git@example.org:gecalign")
+    with pytest.raises(book.BookError, match=r"repository\.url in _config\.yml is 'git@example\.org:gecalign'"):
+        book.build_site(small_site)
+
+
+def set_repository(root: Path, address: str) -> None:
+    text = (root / "_config.yml").read_text(encoding="utf-8")
+    (root / "_config.yml").write_text(re.sub(r"(?m)^  url:.*$", f'  url: "{address}"', text), encoding="utf-8")
+
+
 # --- The book itself ------------------------------------------------------------------------------
 
 
@@ -252,6 +298,25 @@ def toc_files() -> list[str]:
 def test_every_chapter_stands_in_the_table_of_contents_once():
     listed = [Path(f).name for f in toc_files() if f.startswith("book/chapters/")]
     assert sorted(listed) == [chapter.name for chapter in book.chapters(PROJECT)]
+
+
+def test_a_chapter_has_the_number_that_the_navigation_gives_it():
+    toc = yaml.safe_load((PROJECT / "_toc.yml").read_text(encoding="utf-8"))
+    numbered = [entry["file"] for part in toc["parts"] if part.get("numbered") for entry in part["chapters"]]
+    names = [Path(file).name for file in numbered]
+    assert [name.split("-")[0] for name in names] == [f"{number:02}" for number in range(1, len(names) + 1)]
+    unnumbered = {Path(file).name for file in toc_files()} - {*names, Path(toc["root"]).name}
+    assert not [name for name in unnumbered if name[0].isdigit()]
+
+
+def test_no_other_address_of_the_repository_is_told_than_the_one_in_the_settings():
+    told = yaml.safe_load((PROJECT / "_config.yml").read_text(encoding="utf-8"))["repository"]["url"] or ""
+    citation = yaml.safe_load((PROJECT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert {citation[key] for key in ("repository-code", "url") if key in citation} <= {told}
+    pages = [page for folder in ("", "book", "notebooks") for page in (PROJECT / folder).glob("*.md")]
+    for page in (PROJECT / "pyproject.toml", *pages):
+        found = re.findall(r"https://git(?:hub|lab)\.com/[\w.-]+/gecalign\b", page.read_text(encoding="utf-8"))
+        assert set(found) <= {told}, page
 
 
 def test_every_module_is_documented_on_the_page_of_the_library():
