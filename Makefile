@@ -57,6 +57,7 @@ clean:
 
 # --- The environment -------------------------------------------------------------------------------------------
 # Two stamps: the packages, which need a network, and the project itself, which does not.
+# TORCH=cpu or TORCH=cuda chooses PyTorch's build; else tools/torch_index.py looks for an NVIDIA driver.
 
 install: $(VENV)/.project
 
@@ -65,7 +66,8 @@ $(VENV)/.project: $(VENV)/.packages pyproject.toml
 	@touch $@
 
 $(VENV)/.packages: requirements.txt constraints.txt | $(PY)
-	$(PY) -m pip install --disable-pip-version-check --requirement requirements.txt --constraint constraints.txt
+	index=$$($(PY) tools/torch_index.py) && \
+		$(PY) -m pip install --disable-pip-version-check --requirement requirements.txt --constraint constraints.txt $$index
 	@touch $@
 
 $(PY):

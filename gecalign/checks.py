@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Literal
 
-from gecalign import prompts
+from gecalign import bars, prompts
 from gecalign.pairs import PreferencePair
 
 if TYPE_CHECKING:
@@ -112,28 +111,10 @@ def scratch() -> Iterator[Path]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Hide the progress bars of the libraries."""
-    import datasets
-    from transformers.utils import logging
-
-    shown = not datasets.are_progress_bars_disabled(), logging.is_progress_bar_enabled()
-    before = os.environ.get("TQDM_DISABLE")
-    datasets.disable_progress_bars()
-    logging.disable_progress_bar()
-    os.environ["TQDM_DISABLE"] = "1"
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)
-            yield
-    finally:
-        if shown[0]:
-            datasets.enable_progress_bars()
-        if shown[1]:
-            logging.enable_progress_bar()
-        if before is None:
-            del os.environ["TQDM_DISABLE"]
-        else:
-            os.environ["TQDM_DISABLE"] = before
+    """Hide the progress bars of the libraries, and what they say about their future."""
+    with bars.hidden(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        yield
 
 
 def worst(*found: Status) -> Status:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gecalign import processes
+from gecalign import bars, processes
 
 if TYPE_CHECKING:
     from gecalign.evaluation import SystemEvaluation
@@ -389,7 +389,8 @@ def main() -> None:
     if not processes.is_main():
         sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - to the end; printed is once
     try:
-        app()
+        with bars.where_watched():
+            app()
     except (ValueError, OSError, RuntimeError) as error:
         if os.environ.get("GECALIGN_DEBUG"):
             raise

@@ -14,7 +14,7 @@ from torch.distributed.fsdp import FSDPModule
 from tqdm import tqdm
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-from gecalign import models, processes
+from gecalign import bars, models, processes
 from gecalign.config import Decoding, Engine
 
 SEEDS_APART = 1_000_003  # between two processes, so that none draws what another draws under a seed nearby
@@ -46,7 +46,7 @@ def decode(
     out depends on the composition of the batches, and so on `batch_tokens`, and on the number of processes.
 
     Args:
-        progress: the label of a progress bar on stderr; None shows none.
+        progress: the label of a progress bar on stderr, where somebody sees one; None shows none.
         engine: tells the precision of the arithmetic; None: what suits the device.
 
     Raises:
@@ -67,7 +67,7 @@ def decode(
     # not in inference mode, in which autocast would convert all weights for every token anew
     with torch.random.fork_rng(devices), torch.no_grad(), models.autocast(engine), models.converted_once(model), tqdm(
         total=sum(map(len, mine)), desc=progress, unit="prompt", leave=False,
-        disable=progress is None or not processes.is_main(),
+        disable=progress is None or not bars.watched(),
     ) as bar:  # fmt: skip
         torch.manual_seed(seed + SEEDS_APART * processes.index())
         try:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from gecalign import checks_machine, checks_texts, checks_training, processes, reward_check, store
+from gecalign import bars, checks_machine, checks_texts, checks_training, processes, reward_check, store
 from gecalign.checks import Check, Patient, Status, quiet
 from gecalign.systems import UNTRAINED
 from gecalign.trained import TRAINED
@@ -198,7 +198,7 @@ def with_progress(study: Study, quick: bool) -> list[Check]:
     """Return all checks of a study, or the quick ones, and say on standard error meanwhile what is looked at."""
     from rich.console import Console
 
-    console = Console(stderr=True, quiet=not processes.is_main())
+    console = Console(stderr=True, quiet=not bars.watched())
     with console.status("[doctor]", spinner="line") as status:
         found = before_training(study, lambda name: status.update(f"looking at: {name}"))
     if not quick:  # trainings and samplings have progress bars of their own

@@ -30,7 +30,7 @@ from transformers import (
 from transformers.integrations import TensorBoardCallback
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
-from gecalign import config, memory, metrics, models, processes, prompts
+from gecalign import bars, config, memory, metrics, models, processes, prompts
 from gecalign.decode import decode
 from gecalign.examples import Example
 from gecalign.lm_head import use_plain_head
@@ -155,12 +155,13 @@ def measured(trainer_class: type, evaluate_loss: bool = True) -> type:
 
 
 def finish(trainer: Any, evaluate_at: Sequence[int], temperature: float = 1.0) -> Any:
-    """Give a trainer its row order, its callbacks and our progress bar; return it, ready to train."""
+    """Give a trainer its row order, its callbacks and, where it is seen, a progress bar; return it, ready to train."""
     use_plain_head(_without_adapters(trainer.model), temperature)
     if trainer.args.activation_checkpointing:  # the trainer does so when it starts; estimates need the memory before
         _without_adapters(trainer.model).activation_checkpointing_enable()
     trainer.order = torch.Generator()
-    for callback in (EvaluateAt(evaluate_at), SeedOrder(trainer.order), Progress()):
+    shown = [Progress()] if bars.watched() else []
+    for callback in (EvaluateAt(evaluate_at), SeedOrder(trainer.order), *shown):
         trainer.add_callback(callback)
     trainer.remove_callback(PrinterCallback)
     return trainer
@@ -196,7 +197,7 @@ def shared_arguments(
         "metric_for_best_model": "bleu",
         "greater_is_better": True,
         "logging_steps": max(1, steps // LOG_ROWS),
-        "disable_tqdm": True,  # `Progress` shows one
+        "disable_tqdm": True,  # `Progress` shows one, where somebody sees it
         "dataloader_pin_memory": models.device().type == "cuda",
         "report_to": engine.report_to.split(","),
         "project": "gecalign",

@@ -20,7 +20,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from gecalign import config, plan, processes, results, store
+from gecalign import bars, config, plan, processes, results, store
 from gecalign.plan_table import duration
 from gecalign.study import Study
 from gecalign.systems import LABELS, SYSTEMS
@@ -111,12 +111,13 @@ def _run_all(studies: Sequence[Study], jobs: int) -> None:
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left"),
         TimeRemainingColumn(),
     )  # fmt: skip
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
-        task = bars.add_task("study (seconds of work)", total=round(total))
+    shown = bars.watched() and console.is_terminal  # in notebooks lines: Rich's bars want a package there
+    with Progress(*columns, console=console, disable=not shown) as progress:
+        task = progress.add_task("study (seconds of work)", total=round(total))
 
         def told(seed: int, system: str) -> None:
-            bars.advance(task, seconds[seed, system])
-            if not console.is_terminal:
+            progress.advance(task, seconds[seed, system])
+            if not shown:
                 processes.say(f"[study] seed {seed}: {LABELS[system]}")
 
         if jobs == 1:

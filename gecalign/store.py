@@ -36,7 +36,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from gecalign import processes
+from gecalign import bars, processes
 
 RECORD = "stage.json"
 VERSIONED_PACKAGES = (
@@ -156,7 +156,7 @@ def obtain(
         return loaded[folder]
     if processes.from_main(folder.exists):
         return load(folder)
-    with _alone(folder, name):
+    with _alone(folder, name), bars.where_watched():
         if not processes.from_main(folder.exists):
             _make(folder, name, spec, make, announce, shared)
     return load(folder)

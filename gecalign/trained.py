@@ -11,7 +11,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gecalign import config, pairs, prompts, rewards, store
+from gecalign import bars, config, pairs, prompts, rewards, store
 from gecalign.examples import Example
 from gecalign.store import Stage
 
@@ -208,4 +208,5 @@ def _train(
         "seed": study.seed,
     }
     spec |= {"lora": asdict(study.profile.lora)} if study.profile.lora.rank else {}
-    return store.obtain(study.folder, name, spec, make, announce=f"{updates}; a progress bar follows.", shared=True)
+    announce = f"{updates}; a progress bar follows." if bars.watched() else f"{updates}."
+    return store.obtain(study.folder, name, spec, make, announce=announce, shared=True)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from gecalign import processes
+from gecalign import bars, processes
 from gecalign.config import Decoding, Engine
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def draw(
     each = -(-len(prompt_ids) // processes.count())
     mine = [(processes.index() * each + i) % len(prompt_ids) for i in range(each)]
     written: dict[int, list[Completion]] = {}
-    for start in tqdm(range(0, each, AT_ONCE), desc=progress, disable=progress is None or not processes.is_main()):
+    for start in tqdm(range(0, each, AT_ONCE), desc=progress, disable=progress is None or not bars.watched()):
         asked = mine[start : start + AT_ONCE]
         copies = [prompt_ids[i] for i in asked for _ in range(config.samples)]
         _, ids, _, _ = generation.generate(prompts=copies, images=None, num_generations=config.samples)

@@ -262,6 +262,25 @@ def test_every_chapter_stands_in_the_table_of_contents_once():
     assert sorted(listed) == [chapter.name for chapter in chapters.every(PROJECT)]
 
 
+def test_a_chapter_has_the_number_that_the_navigation_gives_it():
+    toc = yaml.safe_load((PROJECT / "_toc.yml").read_text(encoding="utf-8"))
+    numbered = [entry["file"] for part in toc["parts"] if part.get("numbered") for entry in part["chapters"]]
+    names = [Path(file).name for file in numbered]
+    assert [name.split("-")[0] for name in names] == [f"{number:02}" for number in range(1, len(names) + 1)]
+    unnumbered = {Path(file).name for file in toc_files()} - {*names, Path(toc["root"]).name}
+    assert not [name for name in unnumbered if name[0].isdigit()]
+
+
+def test_no_other_address_of_the_repository_is_told_than_the_one_in_the_settings():
+    told = yaml.safe_load((PROJECT / "_config.yml").read_text(encoding="utf-8"))["repository"]["url"] or ""
+    citation = yaml.safe_load((PROJECT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert {citation[key] for key in ("repository-code", "url") if key in citation} <= {told}
+    pages = [page for folder in ("", "book", "notebooks") for page in (PROJECT / folder).glob("*.md")]
+    for page in (PROJECT / "pyproject.toml", *pages):
+        found = re.findall(r"https://git(?:hub|lab)\.com/[\w.-]+/gecalign\b", page.read_text(encoding="utf-8"))
+        assert set(found) <= {told}, page
+
+
 def test_every_module_is_documented_on_the_page_of_the_library():
     page = (PROJECT / "book" / "api.md").read_text(encoding="utf-8")
     modules = [f"gecalign.{path.stem}" for path in PROJECT.glob("gecalign/*.py") if not path.stem.startswith("_")]

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
+import nbformat
 import pytest
-from small_book import chapter_text, with_site, write_chapter
+from bs4 import BeautifulSoup
+from nbformat.v4 import new_markdown_cell, new_notebook
+from small_book import KERNEL, chapter_text, with_site, write_chapter
 
 from gecalign import execution, site
 from gecalign.chapters import BookError
@@ -68,3 +74,52 @@ def test_what_was_not_run_is_rendered_as_text_although_values_are_missing(clone)
     text = page.read_text(encoding="utf-8")
     assert "This chapter has not been run yet" in text
     assert "The value is" in text
+
+
+# --- The repository's address ------------------------------------------------------------------------
+
+REPOSITORY_BUTTONS = ("repository", "issues", "edit")
+
+
+def buttons(page: Path) -> dict[str, str]:
+    """Return where the buttons lead that need a repository."""
+    parsed = BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser")
+    found = {name: parsed.find("a", class_=f"btn-source-{name}-button") for name in REPOSITORY_BUTTONS}
+    return {name: link["href"] for name, link in found.items() if link}
+
+
+@pytest.mark.slow
+def test_without_a_repository_no_button_leads_to_one(small_site):
+    set_repository(small_site, "")
+    assert buttons(site.build_site(small_site).with_name("book") / "glossary.html") == {}
+
+
+@pytest.mark.slow
+def test_with_a_repository_its_buttons_lead_there(small_site):
+    executed = small_site / "book" / "chapters" / "02-sft.ipynb"
+    executed.parent.mkdir()
+    nbformat.write(new_notebook(cells=[new_markdown_cell("# A chapter")], metadata={"kernelspec": KERNEL}), executed)
+    with (small_site / "_toc.yml").open("a", encoding="utf-8") as toc:
+        toc.write("- {caption: Chapters, chapters: [{file: book/chapters/02-sft}]}\n")
+    set_repository(small_site, "https://github.com/somebody/gecalign/")
+    folder = site.build_site(small_site).parent
+    page, chapter = (
+        buttons(folder / "book" / "bibliography.html"),
+        buttons(folder / "book" / "chapters" / "02-sft.html"),
+    )
+    assert page["repository"] == "https://github.com/somebody/gecalign"
+    assert page["issues"].startswith("https://github.com/somebody/gecalign/issues/new?")
+    assert page["edit"] == "https://github.com/somebody/gecalign/edit/main/book/bibliography.md"
+    assert chapter["edit"] == "https://github.com/somebody/gecalign/edit/main/notebooks/02-sft.md"  # not what is built
+
+
+@pytest.mark.slow
+def test_a_repository_that_no_button_can_lead_to_is_refused(small_site):
+    set_repository(small_site, "git@example.org:gecalign")
+    with pytest.raises(BookError, match=r"repository\.url in _config\.yml is 'git@example\.org:gecalign'"):
+        site.build_site(small_site)
+
+
+def set_repository(root: Path, address: str) -> None:
+    text = (root / "_config.yml").read_text(encoding="utf-8")
+    (root / "_config.yml").write_text(re.sub(r"(?m)^  url:.*$", f'  url: "{address}"', text), encoding="utf-8")
