@@ -158,15 +158,17 @@ def _run_in_process(profile: config.Profile, seed: int, runs: Path, queue: Any) 
 @contextmanager
 def _threads(count: int) -> Iterator[None]:
     """Let processes that are started now compute with so many threads."""
-    before = os.environ.get("OMP_NUM_THREADS")
-    os.environ["OMP_NUM_THREADS"] = str(count)
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")  # PyTorch follows MKL's where that is set
+    before = {name: os.environ.get(name) for name in names}
+    os.environ.update(dict.fromkeys(names, str(count)))
     try:
         yield
     finally:
-        if before is None:
-            del os.environ["OMP_NUM_THREADS"]
-        else:
-            os.environ["OMP_NUM_THREADS"] = before
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def _side_by_side() -> int:

@@ -31,7 +31,7 @@ SAME = 1e-9  # rewards that differ by less are equal: what is left is rounding
 # nearly all of it; below the least headroom even a perfect choice among the samples would gain next to nothing.
 SILENT_WARN, SILENT_FAIL = 0.5, 0.9
 LEAST_HEADROOM = 0.01
-AGREEMENT_Z = 3.29  # two-sided 0.1 %: the two ways of sampling are the same way, so they should hardly ever differ
+AGREEMENT_LEVEL = 0.001  # two-sided: the two ways of sampling are the same way, so they should hardly ever differ
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,8 +59,11 @@ class RewardCheck:
     @property
     def agree(self) -> bool:
         """Whether the two ways of sampling differ by no more than chance allows."""
+        from scipy import stats
+
         mean, error = self.difference
-        return bool(abs(mean) <= AGREEMENT_Z * error + SAME)
+        allowed = stats.t.isf(AGREEMENT_LEVEL / 2, len(self.direct) - 1)  # standard errors; more where prompts are few
+        return bool(abs(mean) <= allowed * error + SAME)
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,6 +71,7 @@ def small_study(tmp_path_factory: pytest.TempPathFactory) -> SmallStudy:
     profile = factories.preference_profile(factories.base_folder(folder / "base"), corpus)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GECALIGN_RUNS", str(folder / "runs"))
+        patch.setattr(os, "cpu_count", lambda: 2)  # a thread for each process, however many cores there are
         return SmallStudy(profile, folder / "runs", multiseed.study(profile, 2, jobs=2))
 
 

@@ -413,7 +413,7 @@ def test_two_ways_of_sampling_that_differ(study, monkeypatch):
     ill = Patient(study)
     assert doctor.sampling_agrees(ill).status == "pass"
     check = study.reward_check()
-    worse = reward_check.RewardCheck(check.direct, check.trainer - 0.9, check.greedy, check.reward)
+    worse = reward_check.RewardCheck(check.direct, check.direct - 0.1, check.greedy, check.reward)  # on every prompt
     monkeypatch.setattr(ill.study, "reward_check", lambda: worse, raising=False)
     assert_found(doctor.sampling_agrees(ill), "fail", r"They should be the same")
 

@@ -1,6 +1,9 @@
 """Many seeds: side by side as one by one, resumed where it was cut off, planned before and counted after."""
 
+import os
 import shutil
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -19,6 +22,14 @@ def test_seeds_that_run_side_by_side_give_what_one_gives_alone(small_study, tmp_
         assert alone.trained("grpo-shuffled").content == small_study.of_seed(1).trained("grpo-shuffled").content
     finally:
         torch.set_num_threads(threads)
+
+
+def test_processes_compute_with_as_many_threads_as_they_are_given(monkeypatch):
+    monkeypatch.setenv("MKL_NUM_THREADS", "3")
+    command = [sys.executable, "-c", "import torch; print(torch.get_num_threads())"]
+    with multiseed._threads(1):
+        assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "1\n"
+    assert os.environ["MKL_NUM_THREADS"] == "3"
 
 
 def test_everything_is_made_once(small_study, monkeypatch):

@@ -20,7 +20,7 @@ from gecalign import cli, processes
 
 pytestmark = pytest.mark.slow
 SCRIPT = Path(together.__file__)
-ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
 CONFIGS = SCRIPT.parents[1] / "configs"
 
 

@@ -5,6 +5,7 @@ import re
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from gecalign import reward_check
 from gecalign.reward_check import RewardCheck, by_group_size, verdict
@@ -95,6 +96,13 @@ def test_two_ways_of_sampling_one_policy_agree_and_a_shifted_one_does_not():
     assert not check(0.05).agree
     same = np.full((5, 4), 0.5)
     assert RewardCheck(same, same, same[:, 0], "bleu").agree  # no spread at all
+
+
+def test_few_prompts_disagree_by_chance_as_seldom_as_many():
+    # six prompts, as in the tests of the study: by the limit of many prompts, 3.29, about 2 % would disagree
+    rng = np.random.default_rng(0)
+    checks = [RewardCheck(*rng.normal(0.5, 0.1, size=(2, 6, 4)), np.zeros(6), "bleu") for _ in range(2000)]
+    assert sum(not one.agree for one in checks) <= stats.binom.ppf(0.999, 2000, reward_check.AGREEMENT_LEVEL)
 
 
 def test_a_check_is_read_as_it_was_written(tmp_path):
