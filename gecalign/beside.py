@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -22,6 +22,7 @@ class Beside:
 
     record: tuple[float, ...]  # a value a seed
     here: float
+    within: tuple[float, float] = (-math.inf, math.inf)  # where the quantity lies by what it is, such as 0 to 100
 
     @property
     def expected(self) -> tuple[float, float]:
@@ -36,7 +37,8 @@ class Beside:
             return math.nan, math.nan
         t = float(stats.t.ppf((1 + LEVEL) / 2, len(values) - 1))
         half = t * float(values.std(ddof=1)) * math.sqrt(1 + 1 / len(values))
-        return float(values.mean()) - half, float(values.mean()) + half
+        least, most = self.within
+        return max(least, float(values.mean()) - half), min(most, float(values.mean()) + half)
 
     def words(self, digits: int = 1) -> str:
         """Return both in words.
@@ -52,6 +54,11 @@ class Beside:
 def of(record: Sequence[float] | np.ndarray, here: float) -> Beside:
     """Return values of the record, one a seed, beside that of the run at hand."""
     return Beside(tuple(float(value) for value in record), float(here))
+
+
+def share(record: Sequence[float] | np.ndarray, here: float) -> Beside:
+    """Return the same for a share in per cent, which lies between 0 and 100."""
+    return replace(of(record, here), within=(0.0, 100.0))
 
 
 def table(rows: Mapping[str, Beside], digits: int = 1) -> pd.DataFrame:

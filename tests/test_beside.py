@@ -34,3 +34,10 @@ def test_words_and_table_hold_range_seeds_and_this_run():
     assert row["record, range"] == "73.0 to 74.4"
     assert row["record, mean"] == "73.5"
     assert row["this run"] == "74.0"
+
+
+def test_a_share_is_expected_between_0_and_100():
+    low, high = beside.share([0.1, 3.0, 0.2], 1).expected
+    assert low == 0
+    assert high == beside.of([0.1, 3.0, 0.2], 1).expected[1]
+    assert beside.share([99, 90, 98], 1).expected[1] == 100
