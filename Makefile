@@ -16,7 +16,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 OFFLINE := HF_HUB_OFFLINE=1 HF_DATASETS_OFFLINE=1 HF_HUB_DISABLE_TELEMETRY=1
 
 .DEFAULT_GOAL := help
-.PHONY: help install book test lab check format bench clean
+.PHONY: help install book test lab check format bench elsewhere clean
 
 help:
 	@echo "make book   run every chapter and build the site  (PROFILE=$(PROFILE) SEED=$(SEED))"
@@ -25,6 +25,7 @@ help:
 	@echo "make check  lint, formatting, types"
 	@echo "make format mend what lint and formatting can mend by themselves"
 	@echo "make bench  measure the speed of what a reader waits for"
+	@echo "make elsewhere  build the book as other machines would, with other seeds; compare (hours)"
 	@echo "make clean  remove the built site, executed chapters and caches; keeps .venv and runs/"
 
 book: install
@@ -50,6 +51,9 @@ format: install
 
 bench: install
 	$(OFFLINE) $(PY) bench/targets.py
+
+elsewhere: install
+	$(OFFLINE) $(PY) -m gecalign elsewhere
 
 clean:
 	rm -rf _build book/chapters .pytest_cache .mypy_cache .ruff_cache build *.egg-info
