@@ -42,7 +42,7 @@ def execute(source: Path, parameters: Mapping[str, Any], output: Path, root: Pat
         BookError: a cell failed, or the kernel died; the first line of the message is the reason.
     """
     root = root or project_root()
-    with tempfile.TemporaryDirectory(prefix="gecalign-book-") as folder:
+    with tempfile.TemporaryDirectory(prefix="book-") as folder:
         text, ran = Path(folder, "text.ipynb"), Path(folder, "ran.ipynb")
         nbformat.write(chapters.read(source), text)
         check_parameters(text, parameters, source.stem)
@@ -86,6 +86,7 @@ def _run(text: Path, ran: Path, parameters: Mapping[str, Any], name: str, root: 
             cwd=str(root),
             progress_bar=False,
             extra_arguments=["--IPKernelApp.log_level=ERROR"],
+            **({"kernel_manager_class": _with_sockets_in(ran.parent)} if os.name == "posix" else {}),
         )
     except PapermillExecutionError as error:
         raise BookError(_explain(error, name, root)) from None
@@ -94,6 +95,27 @@ def _run(text: Path, ran: Path, parameters: Mapping[str, Any], name: str, root: 
             f"chapter {name} failed in its code cell [{_reached(ran)}]: {DIED}\n"
             "Close other programs or take a smaller profile, then run it again; finished stages are kept."
         ) from None
+
+
+def _with_sockets_in(folder: Path) -> type:
+    """Return a kernel manager whose kernels are reached by files in a folder.
+
+    Ports are chosen before a kernel takes them: of two that start at the same time, one may take the other's. (The
+    names are short because systems limit the length of such a file's path, macOS to 103 bytes.)
+    """
+    import traitlets
+    from jupyter_client.manager import AsyncKernelManager
+
+    class InFolder(AsyncKernelManager):
+        @traitlets.default("transport")
+        def _files(self) -> str:
+            return "ipc"
+
+        @traitlets.default("connection_file")
+        def _in_folder(self) -> str:
+            return str(folder / "k.json")
+
+    return InFolder
 
 
 def _explain(error: Any, name: str, root: Path) -> str:

@@ -143,7 +143,7 @@ def run(tasks: Sequence[Task], jobs: int, log: IO[bytes], threads: str, runs: Pa
     """
     waiting, running, done, failed = in_order(tasks), dict[Task, _Running](), set[str](), dict[str, str]()
     made_here = {task.label for task in tasks}
-    with tempfile.TemporaryDirectory(prefix="gecalign-tasks-") as folder:
+    with tempfile.TemporaryDirectory(prefix="gecalign-") as folder:
         try:
             while waiting or running:
                 for task in [task for task in waiting if set(task.needs) & set(failed)]:
