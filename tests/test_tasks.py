@@ -78,6 +78,7 @@ def run(tmp_path, monkeypatch):
     (tmp_path / "fake" / "gecalign" / "worker.py").write_text(WORKER)
     fake = {**os.environ, "PYTHONPATH": str(tmp_path / "fake")}
     monkeypatch.setattr(tasks, "environment", lambda **changes: {**fake, **changes})
+    monkeypatch.chdir(tmp_path)  # `-m` looks in the working directory first, where the real library may be
     with (tmp_path / "log").open("wb") as log:
         yield lambda *given, jobs=2: tasks.run(given, jobs, log, "1", tmp_path / "runs")
 
