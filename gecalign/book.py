@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-import psutil
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
@@ -81,7 +80,7 @@ def build(
     study = Study(profile, seed, Path(os.environ.get("GECALIGN_RUNS") or root / "runs").resolve())
     _forget_removed(root)
     plan = make_plan(root, study, only, jobs, again)
-    console.print(_intention(plan), highlight=False)
+    console.print(_intention(plan), soft_wrap=True, highlight=False)
     study.folder.mkdir(parents=True, exist_ok=True)
     log = study.folder / "book.log"
     with log.open("ab") as file, _terminated_as_interrupted():
@@ -92,7 +91,7 @@ def build(
         rest = f"The rest of the book is built all the same: {page.as_uri()}"
         raise BookError(_what_failed(failed, rest, log))
     if missing:
-        console.print(f"Not run yet: {', '.join(missing)}. `make book` runs them.", highlight=False)
+        console.print(f"Not run yet: {', '.join(missing)}. `make book` runs them.", soft_wrap=True, highlight=False)
     console.print(f"\nOpen in a browser: {page.as_uri()}", soft_wrap=True, highlight=False)
     return page
 
@@ -235,7 +234,9 @@ def _run(plan: Plan, root: Path, runs: Path, console: Console, log: IO[bytes]) -
                     _print_time(console, event.task.label, event.seconds, event.reason is not None)
     except KeyboardInterrupt:
         kept = ", ".join(task.label for task in plan.tasks if task.label in ended - set(failed)) or "nothing yet"
-        console.print(f"Stopped. Made and kept: {kept}. The same command goes on from there.", highlight=False)
+        console.print(
+            f"Stopped. Made and kept: {kept}. The same command goes on from there.", soft_wrap=True, highlight=False
+        )
         raise
     return failed
 
@@ -264,8 +265,6 @@ def _first_site(plan: Plan, root: Path, ended: set[str], console: Console, log: 
     folder = site.prepare(root, "draft", {**unrun, **boxes})
     process = site.start(folder, False, log)
     try:
-        if os.name == "posix":
-            psutil.Process(process.pid).nice(10)  # what it is built beside matters more
         while process.poll() is None:
             yield
         if process.returncode == 0:
