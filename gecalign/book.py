@@ -60,6 +60,7 @@ def build(
     console: Console | None = None,
     jobs: int | None = None,
     again: bool = False,
+    early: bool = True,
 ) -> Path:
     """Execute what has changed of the chapters (or of those in `only`) with `profile` and `seed`; build the site.
 
@@ -69,6 +70,7 @@ def build(
     Args:
         jobs: how many tasks run side by side; None: see `side_by_side`.
         again: whether chapters are executed that nothing has changed for, too.
+        early: whether a first version of the site is built as soon as there is a first chapter.
 
     Raises:
         ValueError: an unknown profile, chapter or product, before anything runs.
@@ -84,7 +86,7 @@ def build(
     study.folder.mkdir(parents=True, exist_ok=True)
     log = study.folder / "book.log"
     with log.open("ab") as file, _terminated_as_interrupted():
-        failed = _run(plan, root, study.root.parent, console, file)
+        failed = _run(plan, root, study.root.parent, console, file, early)
         page, missing = _site(root, console, failed, log), _not_whole(root)
     _print_time(console, "the whole book", time.perf_counter() - began)
     if failed:
@@ -214,12 +216,13 @@ def _forget_removed(root: Path) -> None:
 # ---- running
 
 
-def _run(plan: Plan, root: Path, runs: Path, console: Console, log: IO[bytes]) -> dict[str, str]:
+def _run(plan: Plan, root: Path, runs: Path, console: Console, log: IO[bytes], early: bool) -> dict[str, str]:
     """Run all tasks and tell about them; return why each that failed did."""
     failed, clocks, ended = dict[str, str](), dict[str, Any](), set[str]()
     events = tasks.run(plan.tasks, plan.jobs, log, plan.threads, runs, root)
+    first_site = _first_site(plan, root, ended, console, log) if early else (None for _ in ())
     try:
-        with closing(events), closing(_first_site(plan, root, ended, console, log)) as first, _clocks(console) as bars:
+        with closing(events), closing(first_site) as first, _clocks(console) as bars:
             next(first, None)
             for event in events:
                 if event is None:
