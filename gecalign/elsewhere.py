@@ -70,8 +70,8 @@ class Build:
 
 PLAIN = Arithmetic("", 1)
 OTHERS = (Arithmetic("", 2), Arithmetic("avx2", 1), Arithmetic("default", 1))
-# Seeds under one arithmetic, and other arithmetics with one of these seeds, so that pairs differ in one thing. Where the
-# processor has no more than AVX2, asking for it changes nothing: that build tells whether the same gives the same.
+# Seeds under one arithmetic, and other arithmetics with one of these seeds, so that pairs differ in one thing. Where
+# the processor has no more than AVX2, asking for it changes nothing: that build tells whether the same gives the same.
 BUILDS = (*(Build(PLAIN, seed) for seed in range(5)), *(Build(how, 0) for how in OTHERS))
 
 
