@@ -60,7 +60,7 @@ class Claim:
         """The same for a page."""
         kind = self.outcome.replace(" ", "-")
         return (
-            f'<p class="claim {kind}"><span class="mark">{MARKS[self.outcome]}</span> {escape(self._words)} '
+            f'<p class="claim {kind}"><span class="outcome">{MARKS[self.outcome]}</span> {escape(self._words)} '
             f'<span class="basis">{escape(self.source)}</span></p>'
         )
 
