@@ -32,7 +32,7 @@ MOST_JOBS = 4  # there is not more to do at once
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class BuildPlan:
     """What a build has to do.
 
     Attributes:
@@ -115,7 +115,7 @@ def side_by_side(jobs: int | None, gpu: bool) -> tuple[int, str]:
     return jobs, threads or str(max(1, cores // jobs))
 
 
-def make_plan(root: Path, study: Study, only: Sequence[str], jobs: int | None, again: bool) -> Plan:
+def make_plan(root: Path, study: Study, only: Sequence[str], jobs: int | None, again: bool) -> BuildPlan:
     """What is to be made: chapters that have changed, and products that these need and that do not exist.
 
     Raises:
@@ -140,7 +140,7 @@ def make_plan(root: Path, study: Study, only: Sequence[str], jobs: int | None, a
         for label, chapter in way.run.items()
     ]
     made, make = len(products) - len(missing), tasks.product_tasks(study, missing)
-    return Plan(tuple(way.keys), way.run, (*make, *written), made, way.jobs, way.threads)
+    return BuildPlan(tuple(way.keys), way.run, (*make, *written), made, way.jobs, way.threads)
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +197,7 @@ def _exists(study: Study, product: str) -> bool:
     return True
 
 
-def _intention(plan: Plan) -> str:
+def _intention(plan: BuildPlan) -> str:
     products = len(plan.tasks) - len(plan.run)
     return (
         f"{len(plan.chosen)} chapters: {len(plan.run)} to run, {len(plan.chosen) - len(plan.run)} kept; products of "
@@ -216,7 +216,7 @@ def _forget_removed(root: Path) -> None:
 # ---- running
 
 
-def _run(plan: Plan, root: Path, runs: Path, console: Console, log: IO[bytes], early: bool) -> dict[str, str]:
+def _run(plan: BuildPlan, root: Path, runs: Path, console: Console, log: IO[bytes], early: bool) -> dict[str, str]:
     """Run all tasks and tell about them; return why each that failed did."""
     failed, clocks, ended = dict[str, str](), dict[str, Any](), set[str]()
     events = tasks.run(plan.tasks, plan.jobs, log, plan.threads, runs, root)
@@ -244,7 +244,7 @@ def _run(plan: Plan, root: Path, runs: Path, console: Console, log: IO[bytes], e
     return failed
 
 
-def _settle(event: Event, plan: Plan, root: Path, failed: dict[str, str]) -> None:
+def _settle(event: Event, plan: BuildPlan, root: Path, failed: dict[str, str]) -> None:
     """Note why a task failed, and give a chapter that left nothing the page of its text."""
     label, chapter = event.task.label, plan.run.get(event.task.label)
     if event.reason is None:
@@ -255,7 +255,7 @@ def _settle(event: Event, plan: Plan, root: Path, failed: dict[str, str]) -> Non
         execution.write_failed(execution.unrun(chapter.source, root), chapter.executed, reason)
 
 
-def _first_site(plan: Plan, root: Path, ended: set[str], console: Console, log: IO[bytes]) -> Generator[None]:
+def _first_site(plan: BuildPlan, root: Path, ended: set[str], console: Console, log: IO[bytes]) -> Generator[None]:
     """Build a first version of the site at the side, as soon as there is a first chapter; go on at every `next`."""
     label, first = next((f"chapter {c.name}", c) for c in chapters.every(root))
     at_once = label not in plan.run and chapters.is_whole(first) and not site.first_page(root).exists()

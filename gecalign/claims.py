@@ -9,7 +9,7 @@ A sentence rests on one of three things, and says which:
   good as another seed. So it is asked for evidence, an interval, and the reader is told what that shows: the sentence,
   that it is not shown, or its opposite. None of these stops anything.
 
-In a notebook a claim is a line with a mark; what it says is also there as data (`MIME`), for `gecalign elsewhere`.
+In a notebook a claim is a line with a mark; what it says stands as data in the metadata of that output (`KEY`), for `gecalign elsewhere`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from gecalign.results import Inside, Results
 
 CHECKED_PROFILE = "tiny"  # the prose is about its record
-MIME = "application/vnd.gecalign.claim+json"
+KEY = "gecalign.claim"  # of the metadata of an output
 
 Basis = Literal["record", "arithmetic", "run"]
 Outcome = Literal["shown", "not shown", "contradicted"]
@@ -166,5 +166,4 @@ def _show(claim: Claim) -> None:
     if get_ipython() is None:
         print(claim.text)
         return
-    data = {"text/plain": claim.text, "text/html": claim.html, MIME: asdict(claim)}
-    display(data, raw=True)
+    display({"text/plain": claim.text, "text/html": claim.html}, metadata={KEY: asdict(claim)}, raw=True)

@@ -188,7 +188,7 @@ def _claims_of(clone: Path) -> Iterator[dict[str, Any]]:
     for path in sorted((clone / "book" / "chapters").glob("*.ipynb")):
         for cell in nbformat.read(path, as_version=4).cells:
             for output in cell.get("outputs", []):
-                if found := output.get("data", {}).get(claims.MIME):
+                if found := output.get("metadata", {}).get(claims.KEY):
                     yield {"chapter": path.stem, **found}
 
 

@@ -142,23 +142,23 @@ def test_too_little_to_tell_anything_is_evidence_of_nothing(evidence, capsys):
 # ---- what a notebook holds
 
 
-def in_notebook(sentence: str, evidence: Interval) -> dict:
+def in_notebook(sentence: str, evidence: Interval) -> tuple[dict, dict]:
     shell = InteractiveShell.instance()
     try:
         with capture_output() as captured:
             claims.run(sentence, evidence, above=0)
-        return captured.outputs[0].data
+        return captured.outputs[0].data, captured.outputs[0].metadata[claims.KEY]
     finally:
         shell.clear_instance()
 
 
 def test_in_a_notebook_a_claim_is_there_for_people_and_as_data():
-    found = in_notebook("A < B & C.", interval(1, 2))
+    found, data = in_notebook("A < B & C.", interval(1, 2))
     assert found["text/plain"].startswith("✓ A < B & C.")
     assert "A &lt; B &amp; C." in found["text/html"]
     assert 'class="claim shown"' in found["text/html"]
-    expected = claims.Claim("A < B & C.", "run", "shown", found[claims.MIME]["source"], 1.5, 1, 2)
-    assert found[claims.MIME] == {name: getattr(expected, name) for name in claims.Claim.__slots__}
+    expected = claims.Claim("A < B & C.", "run", "shown", data["source"], 1.5, 1, 2)
+    assert data == {name: getattr(expected, name) for name in claims.Claim.__slots__}
 
 
 def test_outcomes_differ_for_those_who_see_no_colour():

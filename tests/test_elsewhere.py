@@ -78,7 +78,7 @@ def test_the_environment_says_what_was_asked_for_and_nothing_else():
 
 def test_claims_are_read_from_the_outputs_of_executed_chapters(tmp_path):
     said = claims.Claim("DPO gains.", "run", "not shown", "this run", 1.0, -1.0, 3.0)
-    outputs = [new_output("display_data", data={"text/plain": said.text, claims.MIME: asdict(said)})]
+    outputs = [new_output("display_data", data={"text/plain": said.text}, metadata={claims.KEY: asdict(said)})]
     cells = [new_markdown_cell("text"), new_code_cell("1", outputs=[new_output("stream", text="x"), *outputs])]
     chapter = tmp_path / "book" / "chapters" / "04-dpo.ipynb"
     chapter.parent.mkdir(parents=True)
