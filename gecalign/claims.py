@@ -9,7 +9,8 @@ A sentence rests on one of three things, and says which:
   good as another seed. So it is asked for evidence, an interval, and the reader is told what that shows: the sentence,
   that it is not shown, or its opposite. None of these stops anything.
 
-In a notebook a claim is a line with a mark; what it says stands as data in the metadata of that output (`KEY`), for `gecalign elsewhere`.
+In a notebook a claim is a line with a mark; what it says stands as data in the metadata of that output (`KEY`), for
+`gecalign elsewhere`.
 """
 
 from __future__ import annotations
