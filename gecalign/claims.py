@@ -80,11 +80,14 @@ def record(sentence: str, holds: bool, results: Results | Inside | str) -> None:
     Raises:
         AssertionError: it does not hold, and the record is the one that the book is about.
     """
+    from gecalign.results import Inside
+
     if isinstance(results, str):
         name, source = CHECKED_PROFILE, f"record: {results}"
     else:
         name = results.profile
-        source = f"record: {len(results.seeds)} seeds" + ("" if name == CHECKED_PROFILE else f" of {name}")
+        kind = "record, inside" if isinstance(results, Inside) else "record"
+        source = f"{kind}: {len(results.seeds)} seeds" + ("" if name == CHECKED_PROFILE else f" of {name}")
     if not holds and name == CHECKED_PROFILE:
         raise AssertionError(f"the book says: {sentence} The record says otherwise: mend the text, or the record.")
     _show(Claim(sentence, "record", "shown" if holds else "contradicted", source))

@@ -1,6 +1,6 @@
 """Preference pairs: several samples of one model for one prompt, ranked by a reward.
 
-Most prompts give no pair: the samples are equal, or equally good, or were cut off. What is dropped is
+Many prompts give no pair: the samples are equal, or equally good, or were cut off. What is dropped is
 counted by reason, in a funnel (chapter 3). Pairs are stored as JSONL with the columns of `PreferencePair`, of
 which TRL reads `prompt`, `chosen` and `rejected`:
 
