@@ -417,20 +417,19 @@ def _study(profile: str, seed: int, changes: list[str] | None) -> Study:
     from gecalign.study import Study
 
     chosen = config.profile(profile)
-    return Study(chosen.variant(**_changes(changes or [])), seed)
+    return Study(config.assign(chosen, _changes(changes or []), mark="."), seed)
 
 
 def _changes(assignments: list[str]) -> dict[str, Any]:
     changes = {}
     for assignment in assignments:
         address, equals, value = assignment.partition("=")
-        part, dot, name = address.partition(".")
-        if not (equals and dot):
+        if not (equals and "." in address):
             raise ValueError(f"--set takes part.field=value (such as sft.steps=200), not {assignment!r}.")
         try:
-            changes[f"{part}__{name}"] = json.loads(value)
+            changes[address] = json.loads(value)
         except json.JSONDecodeError:
-            changes[f"{part}__{name}"] = value
+            changes[address] = value
     return changes
 
 
