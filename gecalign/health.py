@@ -147,9 +147,11 @@ def verdict(scored: Mapping[int, float], start: float | None, chosen: int, moved
     """
     far = [step for step, value in scored.items() if is_far_below(value, start)]
     if not moved:
+        fallen = f"{len(far)} of {len(scored)} checkpoints score far below it: lower {rate}."
+        still = f"See eval_bleu and grad_norm in log.csv, and {rate}."
         return (
             f"nothing was learnt: the checkpoint that was chosen, after update {chosen}, has the weights of the start. "
-            f"Either later ones score less, or none moved; see eval_bleu and grad_norm in log.csv, and {rate}."
+            f"{fallen if far else still}"
         )
     if chosen in far:
         return (
