@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gecalign import bars, processes
+from gecalign.systems import UNTRAINED
 
 if TYPE_CHECKING:
     from gecalign.evaluation import SystemEvaluation
@@ -131,7 +132,9 @@ def trial(
     """Measure systems on dev under changed settings, and write it into the experiment log."""
     from gecalign import trials
 
-    _print_trials(trials.record(_study(profile, seed, set_), systems.split(","), log, note))
+    study, asked = _study(profile, seed, set_), systems.split(",")
+    _print_trials(trials.record(study, asked, log, note))
+    _print_warnings(study, asked)
 
 
 @app.command("map")
@@ -418,20 +421,19 @@ def _study(profile: str, seed: int, changes: list[str] | None) -> Study:
     from gecalign.study import Study
 
     chosen = config.profile(profile)
-    return Study(chosen.variant(**_changes(changes or [])), seed)
+    return Study(config.assign(chosen, _changes(changes or []), mark="."), seed)
 
 
 def _changes(assignments: list[str]) -> dict[str, Any]:
     changes = {}
     for assignment in assignments:
         address, equals, value = assignment.partition("=")
-        part, dot, name = address.partition(".")
-        if not (equals and dot):
+        if not (equals and "." in address):
             raise ValueError(f"--set takes part.field=value (such as sft.steps=200), not {assignment!r}.")
         try:
-            changes[f"{part}__{name}"] = json.loads(value)
+            changes[address] = json.loads(value)
         except json.JSONDecodeError:
-            changes[f"{part}__{name}"] = value
+            changes[address] = value
     return changes
 
 
@@ -456,6 +458,14 @@ def _print_all(study: Study) -> None:
             mismatched = [study.evaluation(s, split, prompt=other, allow_other_prompt=True) for s in trained]
             typer.echo(f"{split}, asked with {other.template!r} instead of the prompt of training:")
             _print_scores(mismatched)
+    _print_warnings(study, COMPARED)
+
+
+def _print_warnings(study: Study, systems: Sequence[str]) -> None:
+    """Say what is wrong with trained systems, also where they were made long ago."""
+    for system in systems:
+        if system not in UNTRAINED and (warning := study.trained(system).facts.get("warning")):
+            typer.echo(f"{system}: {warning}", err=True)
 
 
 def _print_trials(rows: list[dict[str, Any]]) -> None:

@@ -23,6 +23,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -76,6 +77,10 @@ class Stage:
 
 class StageError(RuntimeError):
     """A stage could not be loaded or made; the message says what to do."""
+
+
+class Spoiled(StageError):
+    """What was begun broke in a way that going on cannot mend; what there is of it is thrown away."""
 
 
 class NotMade(StageError):
@@ -146,7 +151,7 @@ def obtain(
             those of the others go to a scratch folder and are thrown away.
 
     Raises:
-        StageError: the product was changed after it was made, or the disk is full.
+        StageError: the product was changed after it was made, its training broke, or the disk is full.
     """
     spec = json.loads(json.dumps(spec))
     folder = root / f"{name}-{digest_of(spec)}"
@@ -240,6 +245,9 @@ def _make(folder: Path, name: str, spec: Mapping[str, Any], make: Callable, anno
         record = json.loads(json.dumps(record))  # as it will be read, or the seal would not match
         sealed = record | {"seal": digest_of(record)}
         write_text(partial / RECORD, json.dumps(sealed, indent=1, ensure_ascii=False) + "\n")
+    except Spoiled:
+        shutil.rmtree(partial, ignore_errors=True)  # resumed, it would only break again
+        raise
     except Exception as error:
         if not _disk_is_full(error):
             raise

@@ -38,7 +38,11 @@ class Study:
 
     def __init__(self, profile: str | Profile = "tiny", seed: int = 0, runs: Path | None = None):
         self.profile = config.profile(profile) if isinstance(profile, str) else profile
+        config.check(self.profile)
+        config.check_seed(seed)
         prompts.validate(self.profile.prompt)
+        for expression in {self.profile.pairs.reward, self.profile.grpo.reward}:
+            rewards.objective(expression)
         self.seed = seed
         self.root = (runs or store.runs_folder()) / self.profile.name
         self.folder = self.root / f"seed-{seed}"
