@@ -6,7 +6,7 @@ import factories
 import hub
 import pytest
 
-from gecalign import data
+from gecalign import corpora, data
 from gecalign.config import Data
 from gecalign.examples import Example
 
@@ -53,15 +53,16 @@ MALFORMED = [
     ),
     ("x.csv", b"source,target\na,b\n", ["no column src and no tgt", "source, target"]),
     ("x.jsonl", b'{"src": "a", "tgt": "b"}\n\n{"src": "a", \n', ["line 3", "is not JSON"]),
-    ("x.jsonl", b'["a", "b"]\n', ["line 1", "not a JSON object", "src and tgt"]),
-    ("x.json", b'[{"src": "a", "tgt": "b"}]', ["line 1", "not a JSON object"]),
+    ("x.jsonl", b'["a", "b"]\n', ["line 1", "not a JSON object", "src, tgt"]),
+    ("x.json", b'[{"src": "a", "tgt": "b"}, 5]', ["element 2", "not a JSON object", "src, tgt"]),
+    ("x.json", b'[{"src": "a", "tgt": "b"},]', ["is not JSON", "a list of objects"]),
     (
         "x.jsonl",
         '{"src": "caf\u00e9", "tgt": "b"}\n'.encode("latin1"),
         ["not UTF-8", "0xe9 at position 12", "iconv"],
     ),
     ("x.csv", "src,tgt\ncaf\u00e9,b\n".encode("latin1"), ["not UTF-8", "0xe9 at position 11", "iconv"]),
-    ("x.jsonl", '{"src": "a", "tgt": "b"}\n'.encode("utf-16"), ["not UTF-8"]),
+    ("x.jsonl", '{"src": "a", "tgt": "b"}\n'.encode("utf-16-le"), ["not UTF-8", "utf-16le", "iconv -f utf-16le"]),
     ("x.csv", b"src,tgt\nWell, I go,Well I go\n", ["line 2", "not CSV", "2 cells", "must stand in quotes"]),
     ("x.csv", b"src,tgt\na,b\nc\n", ["line 3", "not CSV", "2 cells"]),
     ("x.csv", b'src,tgt\n"a,b\nc,d\n', ["not CSV", "must stand in quotes"]),
@@ -130,7 +131,7 @@ def test_unusual_separators_inside_a_sentence_do_not_end_a_row(tmp_path, separat
 
 def test_a_quoted_cell_may_hold_commas_quotes_and_line_ends(tmp_path):
     path = factories.write_csv(tmp_path / "x.csv", [{"src": 'He say, "a\nb"', "tgt": 'He says, "a b"'}])
-    assert data.read_file(path) == [{"src": 'He say, "a\nb"', "tgt": 'He says, "a b"'}]
+    assert corpora.read_file(path) == [{"src": 'He say, "a\nb"', "tgt": 'He says, "a b"'}]
 
 
 # ---- the hub
