@@ -96,8 +96,7 @@ def _is_header(line: str) -> bool:
     for separator in SEPARATORS:
         cells = [cell.strip("\"' ") for cell in line.split(separator)]
         known = sum(cell.lower() in OFTEN for cell in cells)
-        words = all(re.fullmatch(r"[\w.-]*", cell) for cell in cells)
-        if known > 1 or (known and words):
+        if known > 1 or (known and f"{separator} " not in line):  # a sentence has a blank after its comma
             return True
     return line.lower().startswith("sep=")
 

@@ -207,6 +207,29 @@ def test_what_precedes_the_first_colon_is_the_instruction(source, expected):
     assert data.strip_instruction(source) == expected
 
 
+@pytest.mark.parametrize(
+    ("source", "reference", "expected"),
+    [
+        ("My list: apple.", "My list: apples.", "My list: apple."),
+        ("My lists: apple.", "My list: apples.", "My lists: apple."),
+        ("He say: go!", "He said: go!", "He say: go!"),
+        ("Fix this: My list: apple.", "My list: apples.", "My list: apple."),
+        ("Fix grammar: My list: apple.", "My list: apples.", "My list: apple."),
+        ("Correct the sentence: The sentence are long.", "The sentence is long.", "The sentence are long."),
+        ("Please mend this: She go.", "She goes.", "She go."),
+    ],
+)
+def test_what_stands_in_front_of_the_reference_too_is_no_instruction(source, reference, expected):
+    examples, dropped = cleaned([{"task": "gec", "src": source, "tgt": reference}])
+    assert ([example.source for example in examples], dropped) == ([expected], {})
+
+
+@pytest.mark.parametrize("instruction", data.INSTRUCTIONS)
+def test_a_rewording_of_an_instruction_is_one_for_any_reference(instruction):
+    for _, reference in factories.pairs(50):
+        assert data.strip_instruction(f"Please {instruction.lower()}: {reference}", reference) == reference
+
+
 def test_sources_are_left_alone_where_no_task_is_asked_for():
     examples, _ = cleaned([{"src": "He say: go.", "tgt": "He says: go."}], task=None)
     assert examples[0].source == "He say: go."
@@ -263,11 +286,20 @@ def test_other_tasks_are_filtered_and_counted():
     assert dropped == {"task is not gec": 4}
 
 
-@pytest.mark.parametrize("absent", [{}, {"_id": None}, {"_id": ""}])
+@pytest.mark.parametrize(
+    "absent", [{}, {"_id": None}, {"_id": ""}, {"_id": float("nan")}, {"_id": "NaN"}, {"_id": " "}]
+)
 def test_rows_without_an_id_get_their_number(absent):
     rows = [{"task": "gec", "src": row["src"], "tgt": row["tgt"]} | absent for row in factories.coedit_rows(3)]
     examples, dropped = cleaned(rows)
     assert ([example.id for example in examples], dropped) == (["0", "1", "2"], {})
+
+
+def test_a_row_without_an_id_does_not_take_that_of_another():
+    rows = factories.coedit_rows(4)
+    names = [None, "0", "3", float("nan")]
+    examples, dropped = cleaned([row | {"_id": name} for row, name in zip(rows, names, strict=True)])
+    assert ([example.id for example in examples], dropped) == (["row 0", "0", "3", "row 3"], {})
 
 
 def test_the_same_source_may_have_two_references():
