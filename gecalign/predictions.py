@@ -17,6 +17,7 @@ from gecalign import cells, rowfiles, sentences
 from gecalign.rowfiles import Row
 from gecalign.textfiles import unnamed
 
+SHOWN = 200  # characters of a cell that is no text
 COLUMNS = ("hypothesis", "source", "reference")
 
 
@@ -175,7 +176,8 @@ def _text(row: Row, column: str, where: str) -> str:
         raise ValueError(f"{where} has no {column!r}; its columns: {', '.join(row)}.{hint}")
     text = row[column]
     if not isinstance(text, str):
-        raise ValueError(f"{where} has {text!r} as its {column}; expected a string.")
+        shown = repr(text)[:SHOWN]
+        raise ValueError(f"{where} has {shown} as its {column}; expected a string.")
     if half := sentences.half_of_a_character(text):
         raise ValueError(
             f"{where} has {half!r} in its {column}, half of a character, which no file can hold. The text was cut "

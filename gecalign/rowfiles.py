@@ -125,7 +125,7 @@ def _json(path: Path, text: str, keys: Sequence[str]) -> list[Row]:
 def _parsed(where: str, text: str, expected: str) -> list:
     try:
         return json.loads(text, object_pairs_hook=_distinct)
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, RecursionError) as error:
         raise ValueError(f"{where} is not JSON: {error}. {expected}") from None
     except ValueError as error:
         raise ValueError(f"{where} has {error}") from None
@@ -155,7 +155,7 @@ def _table(path: Path, text: str, keys: Sequence[str]) -> list[Row]:
     separator = declared[1] if declared else _separator(path, found[0], {*keys, *OFTEN})
     reader = csv.reader(itertools.islice(found, 1 if declared else 0, None), delimiter=separator, strict=True)
     try:
-        return list(_cells(path, reader))
+        return list(_cells(path, reader, keys))
     except csv.Error as error:
         raise ValueError(
             f"the row that ends in line {reader.line_num + bool(declared)} of {path} is not CSV: {error}. A cell that "
@@ -178,10 +178,10 @@ def _separator(path: Path, first: str, known: Collection[str]) -> str:
     return max((usual, *SEPARATORS), key=names)  # of equals the first
 
 
-def _cells(path: Path, reader: Iterator[list[str]]) -> Iterator[Row]:
-    names = [name.strip() for name in next(reader, [])]
-    if twice := [name for name in names if name and names.count(name) > 1]:
-        raise ValueError(f"{path} has two columns called {twice[0]!r}. Remove one, or give it another name.")
+def _cells(path: Path, reader: Iterator[list[str]], keys: Sequence[str]) -> Iterator[Row]:
+    names = [name.strip() for name in next((cells for cells in reader if cells), [])]
+    if set(keys) & set(names):  # else these are no names, and the caller says so
+        _check_distinct(path, names)
     for cells in reader:
         if len(names) == 1 and not cells:
             cells = [""]
@@ -200,6 +200,10 @@ def _parquet(path: Path) -> list[Row]:
         table = pyarrow.parquet.read_table(path)
     except pyarrow.ArrowInvalid as error:
         raise ValueError(f"{path} is not a Parquet file: {error}.") from None
-    if twice := [name for name in table.column_names if table.column_names.count(name) > 1]:
-        raise ValueError(f"{path} has two columns called {twice[0]!r}. Remove one, or give it another name.")
+    _check_distinct(path, table.column_names)
     return table.to_pylist()
+
+
+def _check_distinct(path: Path, names: Sequence[str]) -> None:
+    if twice := [name for name in names if name and names.count(name) > 1]:
+        raise ValueError(f"{path} has two columns called {twice[0]!r}. Remove one, or give it another name.")

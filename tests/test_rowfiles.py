@@ -173,3 +173,15 @@ def test_a_row_with_other_cells_is_refused_with_its_line(tmp_path, content, word
 
 def test_plain_text_is_refused_where_it_is_not_taken(tmp_path):
     assert "of no kind that can be read" in refused(written(tmp_path, "h.txt", "a\n"), None)
+
+
+def test_empty_lines_in_front_of_the_names_are_no_names(tmp_path):
+    assert read(written(tmp_path, "h.csv", "\n\r\n" + table())) == ROWS
+
+
+def test_a_table_without_names_is_not_said_to_have_two_columns_of_one(tmp_path):
+    assert read(written(tmp_path, "h.csv", "a,a\nb,c\n")) == [{"a": "c"}]  # the caller misses its column
+
+
+def test_json_that_is_nested_without_end_is_refused_with_its_line(tmp_path):
+    assert "line 1 of" in refused(written(tmp_path, "h.jsonl", "[" * 100_000))
