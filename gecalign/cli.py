@@ -359,6 +359,7 @@ def book(
         int | None, typer.Option(help="tasks that run side by side; by default one a core, at most 4, and one on a GPU")
     ] = None,
     again: Annotated[bool, typer.Option("--again", help="run chapters again, also where nothing has changed")] = False,
+    early: Annotated[bool, typer.Option(help="show a first version of the site as soon as there is a chapter")] = True,
 ) -> None:
     """Run the chapters that have changed, making what they show, and build the site."""
     from gecalign import book as builder
@@ -370,7 +371,7 @@ def book(
         )
     if not (skip_checks or profile in ("smoke", "tiny")):
         _guard(_study(profile, seed, None), COMPARED)
-    builder.build(profile, seed, only or (), jobs=jobs, again=again)
+    builder.build(profile, seed, only or (), jobs=jobs, again=again, early=early)
 
 
 @app.command()

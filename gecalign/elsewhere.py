@@ -70,8 +70,9 @@ class Build:
 
 PLAIN = Arithmetic("", 1)
 OTHERS = (Arithmetic("", 2), Arithmetic("avx2", 1), Arithmetic("default", 1))
-# Seeds under one arithmetic, and other arithmetics with some of these seeds, so that pairs differ in one thing.
-BUILDS = (*(Build(PLAIN, seed) for seed in range(5)), *(Build(how, seed) for seed in (0, 1) for how in OTHERS))
+# Seeds under one arithmetic, and other arithmetics with one of these seeds, so that pairs differ in one thing. Where
+# the processor has no more than AVX2, asking for it changes nothing: that build tells whether the same gives the same.
+BUILDS = (*(Build(PLAIN, seed) for seed in range(5)), *(Build(how, 0) for how in OTHERS))
 
 
 def run(root: Path, to: Path, builds: Sequence[Build] = BUILDS, profile: str = "tiny") -> list[dict[str, Any]]:
@@ -163,7 +164,7 @@ def _build_book(build: Build, folder: Path, profile: str) -> subprocess.Complete
     environment = (
         os.environ | build.arithmetic.environment | {"GECALIGN_RUNS": str(folder / "runs"), "PYTHONPATH": path}
     )
-    command = [sys.executable, "-m", "gecalign", "book", "--profile", profile, "--seed", str(build.seed)]
+    command = [sys.executable, "-m", "gecalign", "book", "--profile", profile, "--seed", str(build.seed), "--no-early"]
     return subprocess.run(
         command, cwd=folder / "clone", env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         check=False,

@@ -46,8 +46,6 @@ def study(profile: str | config.Profile, seeds: int, jobs: int | None = None) ->
         raise ValueError(f"--jobs is {jobs}; expected at least 1.")
     if processes.count() > 1 and jobs not in (None, 1):
         raise ValueError(f"{processes.count()} processes share every seed; --jobs starts more of them. Leave it out.")
-    if seeds < ENOUGH:
-        processes.say(f"[study] with fewer than {ENOUGH} seeds, intervals over seeds are not to be relied on")
     studies = [Study(profile, seed) for seed in range(seeds)]
     first = studies[0]
     first.corpus  # noqa: B018 - shared by all, so made before they start
@@ -56,6 +54,8 @@ def study(profile: str | config.Profile, seeds: int, jobs: int | None = None) ->
 
     def make(folder: Path) -> dict[str, Any]:
         start = time.perf_counter()
+        if seeds < ENOUGH:
+            processes.say(f"[study] with fewer than {ENOUGH} seeds, intervals over seeds are not to be relied on")
         _run_all(studies, min(jobs or _side_by_side(), seeds))
         results.collect(studies, folder)
         processes.say(f"[study] {seeds} seeds in {duration(time.perf_counter() - start)}")
@@ -64,14 +64,14 @@ def study(profile: str | config.Profile, seeds: int, jobs: int | None = None) ->
     return store.obtain(first.root, "results", spec, make).folder
 
 
-def obtain(profile: str, seeds: int = 2) -> results.Results:
-    """Return the committed results of a profile, and where it has none, those of a study that is made now.
+def obtain(profile: str, seeds: int = 2, jobs: int | None = None) -> results.Results:
+    """Return the committed results of a profile, and where it has none, those of a study that is made now by `jobs`.
 
     Raises:
         ValueError: there are committed results of other settings.
     """
     folder = store.project_folder() / "results" / profile
-    return results.load(folder if folder.exists() else study(profile, seeds), config.profile(profile))
+    return results.load(folder if folder.exists() else study(profile, seeds, jobs), config.profile(profile))
 
 
 def publish(folder: Path, to: Path) -> None:
@@ -121,7 +121,7 @@ def _run_all(studies: Sequence[Study], jobs: int) -> None:
                 processes.say(f"[study] seed {seed}: {LABELS[system]}")
 
         if jobs == 1:
-            for one in studies:
+            for one in reversed(studies):  # of seed 0 others may be making something, such as the book
                 run_seed(one, lambda system, seed=one.seed: told(seed, system))  # type: ignore[misc]
         else:
             _run_side_by_side(studies, jobs, told)

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +38,7 @@ class Product:
 
 PRODUCTS = {
     "data": Product((), 3),
+    "study": Product(("data",), 1600),
     "base": Product(("data",), 25),
     "sft": Product(("data",), 150),
     "pairs": Product(("sft",), 40),
@@ -108,7 +109,7 @@ def product_tasks(study: Study, products: Sequence[str]) -> list[Task]:
 
 def make_product(study: Study, name: str) -> None:
     """Make a product, and of a system also the evaluations that the chapters show."""
-    from gecalign import results
+    from gecalign import multiseed, results
 
     if name == "data":
         study.corpus  # noqa: B018 - made by asking for it
@@ -116,6 +117,8 @@ def make_product(study: Study, name: str) -> None:
         study.pairs()
     elif name == "reward-check":
         study.reward_check()
+    elif name == "study":
+        multiseed.obtain(study.profile.name, jobs=1)
     else:
         for split, how in results.evaluations(name):
             study.evaluation(name, split, results.decoding(study.profile, how))
@@ -135,8 +138,10 @@ def in_order(tasks: Sequence[Task]) -> list[Task]:
     return sorted(tasks, key=lambda task: (not task.urgent, -path(task)))
 
 
-def run(tasks: Sequence[Task], jobs: int, log: IO[bytes], threads: str, runs: Path) -> Iterator[Event | None]:
-    """Run tasks, `jobs` at a time; yield what happens, and None whenever nothing does.
+def run(
+    tasks: Sequence[Task], jobs: int, log: IO[bytes], threads: str, runs: Path, root: Path
+) -> Generator[Event | None]:
+    """Run tasks, `jobs` at a time, in the folder `root`; yield what happens, and None whenever nothing does.
 
     A task of which something failed that it needs is not run, and fails for that reason. Closing the generator stops
     what runs.
@@ -154,7 +159,7 @@ def run(tasks: Sequence[Task], jobs: int, log: IO[bytes], threads: str, runs: Pa
                 for task in ready[: jobs - len(running)]:
                     waiting.remove(task)
                     reason = Path(folder, f"{len(made_here) - len(waiting)}.txt")
-                    running[task] = _start(task, reason, log, threads, runs)
+                    running[task] = _start(task, reason, log, threads, runs, root)
                     yield Event(task)
                 for task in [task for task, one in running.items() if one.process.poll() is not None]:
                     one = running.pop(task)
@@ -169,11 +174,12 @@ def run(tasks: Sequence[Task], jobs: int, log: IO[bytes], threads: str, runs: Pa
             stop([one.process for one in running.values()])
 
 
-def _start(task: Task, reason: Path, log: IO[bytes], threads: str, runs: Path) -> _Running:
+def _start(task: Task, reason: Path, log: IO[bytes], threads: str, runs: Path, root: Path) -> _Running:
     log.write(f"\n== {task.label}\n".encode())
     log.flush()
     process = subprocess.Popen(
         [sys.executable, "-m", "gecalign.worker", task.work, str(reason)],
+        cwd=root,
         # what a process that is stopped leaves of temporary files goes with the folder of the reasons
         env=environment(OMP_NUM_THREADS=threads, GECALIGN_RUNS=str(runs), TMPDIR=str(reason.parent)),
         stdin=subprocess.DEVNULL,

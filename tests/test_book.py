@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import re
 import signal
@@ -19,7 +20,7 @@ from conftest import PROJECT
 from rich.console import Console
 from small_book import chapter_text, counting, needing, ran, with_site, write_chapter
 
-from gecalign import book, chapters, site, tasks
+from gecalign import book, chapters, execution, site, tasks
 from gecalign.study import Study
 
 
@@ -108,7 +109,7 @@ def test_products_that_no_chapter_to_run_needs_are_not_made(clone):
     write_chapter(clone, "00-good", chapter_text("1", needing("dpo")))
     write_chapter(clone, "01-other", chapter_text("1", needing("base")))
     study = Study("smoke", 0, clone / "runs")
-    plan = book.make_plan(clone, study, ["00"], "1", again=False)
+    plan = book.make_plan(clone, study, ["00"], 1, again=False)
     made = ["product data", "product sft", "product pairs", "product dpo"]
     assert [task.label for task in plan.tasks] == [*made, "chapter 00-good"]
     assert plan.tasks[-1].needs == ("product dpo",)
@@ -119,9 +120,20 @@ def test_a_product_that_is_there_is_not_made_again(clone):
     study = Study("smoke", 0, clone / "runs")
     study.folder.mkdir(parents=True)
     study.corpus  # noqa: B018 - made by asking for it
-    plan = book.make_plan(clone, Study("smoke", 0, clone / "runs"), [], "1", again=False)
+    plan = book.make_plan(clone, Study("smoke", 0, clone / "runs"), [], 1, again=False)
     assert [task.label for task in plan.tasks] == ["chapter 00-good"]
     assert plan.made == 1
+
+
+@pytest.mark.parametrize("committed", [False, True])
+def test_a_study_of_several_seeds_is_made_only_where_none_is_committed(clone, committed):
+    write_chapter(clone, "00-good", chapter_text("1", needing("study")))
+    if committed:
+        (clone / "results" / "smoke").mkdir(parents=True)
+    plan = book.make_plan(clone, Study("smoke", 0, clone / "runs"), [], 1, again=False)
+    made = [] if committed else ["product data", "product study"]
+    assert [task.label for task in plan.tasks] == [*made, "chapter 00-good"]
+    assert plan.tasks[-1].needs == (() if committed else ("product study",))
 
 
 @pytest.mark.parametrize(
@@ -129,23 +141,66 @@ def test_a_product_that_is_there_is_not_made_again(clone):
     [(None, 1, (1, "8")), (None, 4, (4, "2")), (None, None, (4, "2")), ("4", None, (2, "4")), ("16", None, (1, "16"))],
 )
 def test_tasks_share_the_cores(monkeypatch, variable, asked, found):
-    import torch
-
     monkeypatch.setattr(os, "cpu_count", lambda: 8)
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     if variable:
         monkeypatch.setenv("OMP_NUM_THREADS", variable)
-    assert book.side_by_side(asked) == found
+    assert book.side_by_side(asked, gpu=False) == found
 
 
-def test_a_gpu_takes_one_task_at_a_time(monkeypatch):
-    import torch
-
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert book.side_by_side()[0] == 1
+def test_a_gpu_takes_one_task_at_a_time_unless_told_otherwise():
+    assert book.side_by_side(None, gpu=True)[0] == 1
+    assert book.side_by_side(3, gpu=True)[0] == 3
     with pytest.raises(ValueError, match="--jobs is 0; expected at least 1"):
-        book.side_by_side(0)
+        book.side_by_side(0, gpu=True)
+
+
+@pytest.mark.parametrize("gpu", [False, True])
+def test_whether_there_is_a_gpu_is_asked_only_where_something_is_to_be_run(clone, monkeypatch, gpu):
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    asked = []
+    monkeypatch.setattr(book, "_has_gpu", lambda: asked.append(1) or gpu)
+    chapter = write_chapter(clone, "00-good", chapter_text("1"))
+    study = Study("smoke", 0, clone / "runs")
+    plan = book.make_plan(clone, study, [], None, again=False)
+    assert (plan.jobs, plan.threads) == ((1, "4") if gpu else (4, "1"))
+    assert asked
+    asked.clear()
+    executed = execution.unrun(chapter.source, clone)
+    chapters.write(executed, chapter.executed, status="whole", key=json.loads(plan.tasks[0].work)["key"])
+    assert book.make_plan(clone, study, [], None, again=False).tasks == ()
+    assert not asked
+
+
+NOTHING_TO_RUN = """
+import sys
+from pathlib import Path
+from gecalign import book, site
+site.render = lambda root, strict: site.first_page(root)
+book.build("smoke", root=Path(sys.argv[1]))
+assert "torch" not in sys.modules
+"""
+
+
+def test_a_build_with_nothing_to_run_does_not_import_torch(clone):
+    write_chapter(clone, "00-good", chapter_text("1"))
+    command = [sys.executable, "-c", NOTHING_TO_RUN, str(clone)]
+    first, second = (subprocess.run(command, env=tasks.environment(), capture_output=True, text=True) for _ in "12")
+    assert "1 to run" in first.stdout
+    assert "AssertionError" in first.stderr  # where there is something, torch is asked for a GPU
+    assert "1 kept" in second.stdout
+    assert second.returncode == 0, second.stderr
+
+
+def test_where_the_site_fails_too_the_chapters_that_failed_are_named_all_the_same(clone, rendered, monkeypatch):
+    def render(*_, **__):
+        raise book.BookError("the site was not built")
+
+    write_chapter(clone, "00-good", chapter_text("1 / 0"))
+    monkeypatch.setattr(site, "render", render)
+    with pytest.raises(book.BookError, match=r"(?s)ZeroDivisionError.*the site was not built"):
+        build(clone)
 
 
 # --- What a failure costs -------------------------------------------------------------------------
@@ -227,7 +282,7 @@ def test_an_interrupted_build_keeps_what_is_done_and_leaves_no_process(clone, nu
 
 @pytest.mark.slow
 def test_readers_get_a_first_version_then_one_with_the_failure_then_the_whole_site(clone):
-    with_site(clone, "book/chapters/00-good", "book/chapters/01-bad", "book/glossary")
+    with_site(clone, "book/chapters/00-good", "book/chapters/01-bad", "book/glossary", "book/bibliography")
     page = clone / "_build" / "html" / "book" / "chapters" / "01-bad.html"
     write_chapter(clone, "00-good", counting(clone, "00-good"))
     seen = clone / "seen.html"

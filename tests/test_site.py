@@ -99,8 +99,8 @@ def test_with_a_repository_its_buttons_lead_there(small_site):
     executed = small_site / "book" / "chapters" / "02-sft.ipynb"
     executed.parent.mkdir()
     nbformat.write(new_notebook(cells=[new_markdown_cell("# A chapter")], metadata={"kernelspec": KERNEL}), executed)
-    with (small_site / "_toc.yml").open("a", encoding="utf-8") as toc:
-        toc.write("- {caption: Chapters, chapters: [{file: book/chapters/02-sft}]}\n")
+    toc = (small_site / "_toc.yml").read_text()
+    (small_site / "_toc.yml").write_text(toc.replace("chapters: [", "chapters: [{file: book/chapters/02-sft}, "))
     set_repository(small_site, "https://github.com/somebody/gecalign/")
     folder = site.build_site(small_site).parent
     page, chapter = (

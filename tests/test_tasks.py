@@ -45,6 +45,11 @@ def test_products_come_with_all_that_they_are_made_from_and_nothing_else():
     assert tasks.with_what_they_need([]) == []
 
 
+def test_a_study_is_begun_first_and_waits_for_nothing_but_the_corpus():
+    made = tasks.product_tasks(Study("smoke"), tasks.with_what_they_need(["study", "dpo", "grpo"]))
+    assert labels(tasks.in_order(made))[:3] == ["product data", "product study", "product sft"]
+
+
 def test_every_product_is_made_of_products():
     for product in tasks.PRODUCTS.values():
         assert set(product.needs) <= set(tasks.PRODUCTS)
@@ -79,7 +84,7 @@ def run(tmp_path, monkeypatch):
     fake = {**os.environ, "PYTHONPATH": str(tmp_path / "fake")}
     monkeypatch.setattr(tasks, "environment", lambda **changes: {**fake, **changes})
     with (tmp_path / "log").open("wb") as log:
-        yield lambda *given, jobs=2: tasks.run(given, jobs, log, "1", tmp_path / "runs")
+        yield lambda *given, jobs=2: tasks.run(given, jobs, log, "1", tmp_path / "runs", tmp_path)
 
 
 def fake(label: str, *needs: str, **work) -> Task:
