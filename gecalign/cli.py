@@ -277,7 +277,9 @@ def export(
 
 @app.command()
 def score(
-    hypotheses: Annotated[Path, typer.Argument(help="what a system wrote: JSONL, CSV, or one sentence a line")],
+    hypotheses: Annotated[
+        Path, typer.Argument(help="what a system wrote: JSONL, CSV, TSV, Parquet, one sentence a line; - is stdin")
+    ],
     sources: Annotated[
         Path | None, typer.Option(help="what was to be corrected; not needed where the file has it")
     ] = None,
@@ -289,11 +291,14 @@ def score(
     from gecalign.predictions import read_parallel
 
     texts = read_parallel(hypotheses, sources, references or [])
+    for note in texts.notes:
+        typer.echo(f"gecalign: {note}", err=True)
     system = metrics.evaluate(texts.hypotheses, texts.references, texts.sources, texts.truncated)
     nothing = metrics.evaluate(texts.sources, texts.references, texts.sources)
     if as_json:
         rows = {"system": system.row(), "copy": nothing.row()}
-        typer.echo(json.dumps({"n": system.n, "signatures": system.signatures(), **rows}, indent=2))
+        about = {"n": system.n, "signatures": system.signatures(), "notes": texts.notes}
+        typer.echo(json.dumps({**about, **rows}, indent=2))
         return
     _print_table({"copy the input": nothing.row(), hypotheses.name: system.row()}, system.n)
     for name, signature in system.signatures().items():
@@ -303,7 +308,7 @@ def score(
 @app.command()
 def compare(
     predictions: Annotated[
-        list[Path], typer.Argument(help="what systems wrote: two or more files of JSONL, CSV, or one sentence a line")
+        list[Path], typer.Argument(help="what systems wrote: two or more files, each of any kind that `score` takes")
     ],
     sources: Annotated[
         Path | None, typer.Option(help="what was to be corrected; not needed where the files have it")
@@ -333,8 +338,10 @@ def compare(
     with Console(stderr=True).status("reading") as status:
         made = report.build(
             read.systems, read.sources, read.references, chosen, read.truncated, margin, metric, resamples, seed,
-            notify=lambda words: status.update(escape(words)),
+            notify=lambda words: status.update(escape(words)), notes=read.notes,
         )  # fmt: skip
+        for note in made.notes if as_json else ():  # the text says them itself
+            typer.echo(f"gecalign: {note}", err=True)
         if html:
             from gecalign import report_html
 
