@@ -11,14 +11,13 @@ Three kinds of source, one result:
 from __future__ import annotations
 
 import hashlib
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from gecalign.config import Data
-from gecalign.examples import Example, read_jsonl, write_jsonl
+from gecalign.examples import Example, cleaned, read_jsonl, write_jsonl
 from gecalign.store import digest_of, file_digest, file_digests
 from gecalign.textfiles import Row, csv_rows, json_rows
 
@@ -132,8 +131,7 @@ def clean(rows: Iterable[Mapping[str, object]], config: Data, dropped: Counter[s
 
 
 def _text(value: object) -> str:
-    # white space of any kind, line ends of any system included, becomes one blank
-    return re.sub(r"\s+", " ", value).strip() if isinstance(value, str) else ""
+    return cleaned(value) if isinstance(value, str) else ""
 
 
 def _unusable(source: str, reference: str, name: str, ids: set, pairs: set, max_chars: int) -> str | None:

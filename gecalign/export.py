@@ -72,11 +72,17 @@ def load(folder: Path, template: str | None = None) -> Exported:
     """
     from gecalign import models
 
+    prompt, decoding = check(folder, template)
+    return Exported(*models.load(folder), prompt, decoding)
+
+
+def check(folder: Path, template: str | None = None) -> tuple[config.Prompt, config.Decoding]:
+    """Return how the model in a folder is asked; raise what `load` raises, without loading the model."""
     if not folder.is_dir():
         raise ValueError(f"there is no folder {folder}. A model on the hub is fetched by `hf download` first.")
     prompt, decoding = _asking(folder, template)
     prompts.validate(prompt)
-    return Exported(*models.load(folder), prompt, decoding)
+    return prompt, decoding
 
 
 def push(folder: Path, repository: str, private: bool = False) -> str:

@@ -55,7 +55,7 @@ def to_terminal(source: str, hypothesis: str, colour: bool = True) -> str:
     styles = {"kept": "{}", "removed": "\033[9;31m{}\033[0m", "added": "\033[32m{}\033[0m"}
     plain = {"kept": "{}", "removed": "[-{}-]", "added": "{{+{}+}}"}
     chosen = styles if colour else plain
-    return "".join(chosen[p.kind].format(_printable(p.text)) for p in difference(source, hypothesis))
+    return "".join(chosen[p.kind].format(printable(p.text)) for p in difference(source, hypothesis))
 
 
 def tokens(texts: Sequence[str], marked: Sequence[bool]) -> str:
@@ -76,6 +76,11 @@ def table(rows: Sequence[tuple[str, str, str]], headings: tuple[str, str, str] =
         for label, source, hypothesis in rows
     )
     return f'<table class="corrections"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+
+
+def printable(text: str) -> str:
+    """Return a text that a terminal shows and does not obey: control characters from data could drive it."""
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 
 def _words_and_blanks(text: str) -> list[str]:
@@ -109,8 +114,3 @@ def _merged(pieces: Sequence[Piece]) -> list[Piece]:
         else:
             merged.append(piece)
     return merged
-
-
-def _printable(text: str) -> str:
-    # a control character from data could drive the terminal
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)

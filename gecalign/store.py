@@ -36,7 +36,8 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from gecalign import bars, processes
+from gecalign import bars, files, processes
+from gecalign.files import write_text as write_text
 
 RECORD = "stage.json"
 VERSIONED_PACKAGES = (
@@ -102,7 +103,8 @@ def only_existing() -> Iterator[dict[Path, Stage]]:
 
 def runs_folder() -> Path:
     """Return where products are kept: `$GECALIGN_RUNS`, or `runs/` in the project that one works in."""
-    return Path(os.environ.get("GECALIGN_RUNS") or project_folder() / "runs")
+    named = os.environ.get("GECALIGN_RUNS")
+    return files.path(named) if named else project_folder() / "runs"
 
 
 def project_folder() -> Path:
@@ -209,13 +211,6 @@ def load(folder: Path) -> Stage:
     if changed := _differences(record["files"], file_digests(folder)):
         raise StageError(f"{folder} was changed after it was made ({', '.join(changed)}). {remedy}")
     return Stage(folder, record)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file so that it is there whole or not at all."""
-    temporary = path.with_name(f".{path.name}.tmp")  # hidden: one that a kill leaves behind is no product
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
 
 
 def _make(folder: Path, name: str, spec: Mapping[str, Any], make: Callable, announce: str, shared: bool) -> None:
