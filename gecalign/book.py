@@ -23,7 +23,7 @@ import psutil
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from gecalign import chapters, config, execution, site, tasks
+from gecalign import chapters, config, execution, site, store, tasks
 from gecalign.chapters import BookError, Chapter, project_root
 from gecalign.existing import NotMade, only_existing
 from gecalign.store import StageError
@@ -76,7 +76,7 @@ def build(
     config.profile(profile)  # an unknown name is an error here, not in the middle of a chapter
     root, console, began = (root or project_root()).resolve(), console or Console(), time.perf_counter()
     jobs, threads = side_by_side(jobs)
-    study = Study(profile, seed, Path(os.environ.get("GECALIGN_RUNS") or root / "runs").resolve())
+    study = Study(profile, seed, store.runs_folder(root).resolve())
     _forget_removed(root)
     plan = make_plan(root, study, only, threads, again)
     console.print(_intention(plan, jobs), highlight=False)

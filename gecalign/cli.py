@@ -145,13 +145,14 @@ def trial(
     """Measure systems on dev under changed settings, and write it into the experiment log."""
     from gecalign import trials
 
-    _print_trials(trials.record(_study(profile, seed, set_), systems.split(","), log, note))
+    _print_trials(trials.record(_study(profile, seed, set_), [name.strip() for name in systems.split(",")], log, note))
 
 
 @app.command("map")
 def map_(
     profile: ProfileOption = "tiny",
     seed: SeedOption = 0,
+    set_: SetOption = None,
     miss: Annotated[list[float] | None, typer.Option(help="these columns only; may be repeated")] = None,
     log: Annotated[
         Path, typer.Option(parser=files.path, help="the experiment log, to which rows are appended")
@@ -160,7 +161,7 @@ def map_(
     """Measure where preferences help: errors left in demonstrations against the length of SFT (about two hours)."""
     from gecalign import trials
 
-    study = _study(profile, seed, None)
+    study = _study(profile, seed, set_)
     for steps in trials.MAP_STEPS:
         for share in miss or trials.MAP_MISS:
             cell = trials.of_map(study, share, steps)
@@ -172,6 +173,7 @@ def map_(
 def sweep(
     profile: ProfileOption = "tiny",
     seeds: Annotated[int, typer.Option(help="how many: 0, 1, 2, ...")] = 3,
+    set_: SetOption = None,
     log: Annotated[
         Path, typer.Option(parser=files.path, help="the table of checkpoints, to which rows are appended")
     ] = GROUP_SIZES,
@@ -179,8 +181,10 @@ def sweep(
     """Train GRPO with groups of 4, 8 and 16 under each design, and write down every checkpoint's dev BLEU."""
     from gecalign import sweep as sweeps
 
+    if seeds < 1:
+        raise ValueError(f"--seeds is {seeds}; expected at least 1.")
     for seed in range(seeds):
-        sweeps.record(_study(profile, seed, None), log)
+        sweeps.record(_study(profile, seed, set_), log)
 
 
 @app.command("study")
@@ -203,10 +207,12 @@ def study_(
     from gecalign.trained import TRAINED
 
     first = _study(profile, 0, set_)
-    if not skip_checks:
-        _guard(first, tuple(TRAINED))
     chosen = first.profile
     target = output or store.project_folder() / "results" / chosen.name
+    multiseed.check(seeds, jobs)  # before anything takes hours
+    files.check_folder(target, "--output")
+    if not skip_checks:
+        _guard(first, tuple(TRAINED))
     if only_inside:
         results.renew_inside([Study(chosen, seed) for seed in range(seeds)], target)
     else:
@@ -298,7 +304,8 @@ def export(
     size = sum(path.stat().st_size for path in folder.iterdir()) / 1e6
     console.tell(f"{system} of {profile}, seed {seed}: {folder} ({size:.1f} MB)")
     if push_to:
-        console.tell(f"pushed: {exporting.push(folder, push_to, private)}")
+        again = "the same command again" if force else "the same command with --force"
+        console.tell(f"pushed: {exporting.push(folder, push_to, private, again)}")
 
 
 @app.command()
@@ -423,7 +430,9 @@ def elsewhere(
     from gecalign.chapters import project_root
 
     root = project_root()
-    rows = others.run(root, output or root / "results" / "elsewhere", profile=profile)
+    target = output or root / "results" / "elsewhere"
+    files.check_folder(target, "--output")
+    rows = others.run(root, target, profile=profile)
     console.tell(pd.DataFrame(rows).round(2).to_string(index=False))
     if ended := [row for row in rows if not row["ended well"]]:
         raise RuntimeError(f"{len(ended)} of {len(rows)} builds did not end well: see above.")

@@ -32,10 +32,10 @@ def path(text: str | os.PathLike[str]) -> Path:
     """
     if not os.fspath(text):
         raise ValueError("a path is empty; expected a file or a folder. Is it a variable that nobody has set?")
-    try:
-        return Path(text).expanduser()
-    except RuntimeError:
-        raise ValueError(f"{os.fspath(text)!r}: there is no such home folder. Write the path out in full.") from None
+    meant = os.path.expanduser(text)  # noqa: PTH111 - of the text: to pathlib, ./~ is ~
+    if meant.startswith("~"):
+        raise ValueError(f"{meant!r}: there is no such home folder. A file that is called so is ./{meant}.")
+    return Path(meant)
 
 
 @contextmanager
@@ -70,6 +70,13 @@ def write_text(to: Path, text: str) -> None:
     """Write a file so that it is there whole or as it was, with the same line ends on every system."""
     with writing(to) as beside:
         beside.write_text(text, encoding="utf-8", newline="\n")
+
+
+def append_text(to: Path, text: str, header: str = "") -> None:
+    """Append to a file so that it holds all of the text or none; one that is new, or empty, begins with the header."""
+    before = to.read_bytes().decode("utf-8") if to.exists() else ""
+    ended = before if before.endswith("\n") or not before else before + "\n"
+    write_text(to, (ended or header) + text)
 
 
 def check_file(to: Path, what: str) -> None:

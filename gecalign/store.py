@@ -38,6 +38,7 @@ from filelock import FileLock, Timeout
 
 from gecalign import bars, files, processes
 from gecalign.files import write_text as write_text
+from gecalign.files import writing as writing
 
 RECORD = "stage.json"
 VERSIONED_PACKAGES = (
@@ -101,10 +102,10 @@ def only_existing() -> Iterator[dict[Path, Stage]]:
         _loaded.reset(before)
 
 
-def runs_folder() -> Path:
-    """Return where products are kept: `$GECALIGN_RUNS`, or `runs/` in the project that one works in."""
+def runs_folder(project: Path | None = None) -> Path:
+    """Return where products are kept: `$GECALIGN_RUNS`, or `runs/` in a project, by default the one worked in."""
     named = os.environ.get("GECALIGN_RUNS")
-    return files.path(named) if named else project_folder() / "runs"
+    return files.path(named) if named else (project or project_folder()) / "runs"
 
 
 def project_folder() -> Path:

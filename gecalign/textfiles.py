@@ -5,10 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import json
-import sys
 from pathlib import Path
 
 Row = dict[str, object]
+LARGEST_CELL = 2**31 - 1  # a cell may hold a whole document; the limit is a C long, which has 32 bits on Windows
 
 
 def read_utf8(path: Path) -> str:
@@ -47,7 +47,7 @@ def _json_row(path: Path, number: int, line: str, keys: str) -> Row:
 
 def csv_rows(path: Path) -> list[Row]:
     """Return the rows of a CSV file under the names in its first line."""
-    csv.field_size_limit(sys.maxsize)  # a cell may hold a whole document
+    csv.field_size_limit(LARGEST_CELL)
     reader = csv.DictReader(io.StringIO(read_utf8(path)), strict=True)
     rows: list[Row] = []
     try:

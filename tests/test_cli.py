@@ -241,7 +241,7 @@ def test_score_says_which_sentence_is_wrong(tmp_path, message):
         (["run", "data", "--set", "sft.steps"], "--set takes part.field=value"),
         (["run", "data", "--set", "steps=3"], "--set takes part.field=value"),
         (["run", "data", "--set", "sft.stepz=3"], "'sft' has no field 'stepz'"),
-        (["run", "data", "--set", "sft.steps=many"], "sft__steps must be of type int"),
+        (["run", "data", "--set", "sft.steps=many"], "sft.steps must be of type int"),
         (["run", "data", "--set", "data.source=absent.jsonl"], "there is no file absent.jsonl"),
         (["correct", "  "], "there is nothing to correct"),
         (["score", "absent.txt"], "there is no file absent.txt"),
