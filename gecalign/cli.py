@@ -503,7 +503,7 @@ def _lines(file: Path | None) -> Iterator[str]:
     if file is None:
         if sys.stdin is None:
             raise ValueError("there is no standard input. Give a sentence, or --file FILE.")
-        return lines.read(sys.stdin.buffer, "standard input", console.encoding_of_texts(sys.stdin))
+        return lines.read(console.bytes_in(), "standard input", console.encoding_of_texts(sys.stdin))
     if file.suffix.lower() in (".jsonl", ".json", ".csv", ".parquet"):
         raise ValueError(f"--file takes plain text, one sentence a line, and {file} is called {file.suffix}. Take out "
                          "the column of sentences first.")  # fmt: skip

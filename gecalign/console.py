@@ -45,6 +45,18 @@ def prepare_texts() -> None:
         sys.stdout.reconfigure(encoding=encoding_of_texts(sys.stdout), errors="gecalign")
 
 
+def bytes_in() -> IO[bytes]:
+    """Return standard input as bytes, by a reader of its own.
+
+    A thread may wait for the next line when the program ends; Python would then wait for the lock of `sys.stdin`, and
+    abort.
+    """
+    try:
+        return os.fdopen(sys.stdin.fileno(), "rb", closefd=False)
+    except OSError:  # no file of the system's, as in tests
+        return sys.stdin.buffer
+
+
 def tell(text: str, err: bool = False) -> None:
     """Print a text and flush it."""
     encoding = _encoding(sys.stderr if err else sys.stdout)
