@@ -14,12 +14,13 @@ part of a profile: `gecalign.study.Study` takes it, so that one profile can be r
 from __future__ import annotations
 
 import dataclasses
+import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import reduce
 from operator import or_
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, SupportsIndex, get_args, get_origin, get_type_hints
 
 from gecalign import ranges
 from gecalign.ranges import Choice, Limits, Range, Text, above, at_least, share, whole
@@ -324,9 +325,15 @@ def check(profile: Profile) -> None:
             _check(f"{part}__{name}", getattr(values, name), hint)
 
 
-def check_seed(seed: int) -> None:
-    """Raise ValueError where a study cannot have this seed."""
-    _check("the seed", seed, Seed)
+def check_seed(seed: SupportsIndex) -> int:
+    """Return a seed as a plain whole number, also where it comes from numpy.
+
+    Raises:
+        ValueError: it is none, or none that every library takes.
+    """
+    plain = operator.index(seed) if isinstance(seed, SupportsIndex) and not isinstance(seed, bool) else seed
+    _check("the seed", plain, Seed)
+    return plain
 
 
 def limits_of(hint: object) -> Limits | None:

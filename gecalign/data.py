@@ -13,7 +13,6 @@ Three kinds of source, one result:
 from __future__ import annotations
 
 import hashlib
-import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -23,7 +22,8 @@ from rapidfuzz.distance import Levenshtein
 
 from gecalign import cells, corpora
 from gecalign.config import Data
-from gecalign.examples import Example, read_jsonl, write_jsonl
+from gecalign.examples import Example, cleaned, read_jsonl, write_jsonl
+from gecalign.sentences import half_of_a_character
 from gecalign.store import digest_of, file_digest, file_digests
 
 # The 27 instructions in front of CoEdIT's GEC sources, each followed by ": ", as they stand in its rows.
@@ -158,15 +158,15 @@ def _numbered(number: int, given: Collection[str | None]) -> str:
 
 
 def _text(value: object) -> str:
-    # white space of any kind, line ends of any system included, becomes one blank
-    return re.sub(r"\s+", " ", value).strip() if isinstance(value, str) else ""
+    return cleaned(value) if isinstance(value, str) else ""
 
 
 def _unusable(source: str, reference: str, name: str, ids: set, pairs: set, max_chars: int) -> str | None:
     checks = (
         (not source, "source is empty"),
         (not reference, "reference is empty"),
-        (not _is_unicode(source + reference), "not valid Unicode"),
+        # JSON can spell half of a surrogate pair, which no file can hold and no tokenizer reads
+        (half_of_a_character(source + reference) is not None, "not valid Unicode"),
         (max(len(source), len(reference)) > max_chars, f"longer than {max_chars} characters"),
         # a byte-level tokenizer may make a token of every byte, and a prompt must not outgrow a model's context
         (max(map(_bytes, (source, reference))) > max_chars, f"longer than {max_chars} bytes"),
@@ -178,11 +178,6 @@ def _unusable(source: str, reference: str, name: str, ids: set, pairs: set, max_
 
 def _bytes(text: str) -> int:
     return len(text.encode(errors="surrogatepass"))
-
-
-def _is_unicode(text: str) -> bool:
-    # JSON can spell half of a surrogate pair, which no file can hold and no tokenizer reads
-    return not any("\ud800" <= char <= "\udfff" for char in text)
 
 
 def split(train: list[Example], validation: list[Example], config: Data, dropped: Counter[str]) -> Corpus:

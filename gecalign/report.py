@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from gecalign import compare, design, metrics
+from gecalign import compare, config, design, metrics
 from gecalign.behaviour import Rates, behaviour, rates
 from gecalign.compare import RESAMPLES, Difference, Equivalence, Interval, ScoreFunction
 from gecalign.design import ALPHA, POWER
@@ -134,7 +134,7 @@ def build(
     base = baseline if baseline is not None else next(iter(systems))
     if base not in texts:
         raise ValueError(f"the baseline {base!r} is none of the systems: {', '.join(texts)}.")
-    lead = _metric(metric)
+    lead, seed = _metric(metric), config.check_seed(seed)
     flags = truncated or {}
     if unknown := sorted(set(flags) - set(texts)):
         raise ValueError(f"truncated is given for {unknown[0]!r}, which is none of the systems: {', '.join(texts)}.")
@@ -230,8 +230,10 @@ def find(name: str, files: Mapping[str, Path]) -> str:
         ValueError: none of them, or more than one.
     """
     found = [one for one, path in files.items() if name in (one, path.name, str(path))]
-    if len(found) != 1 and name != COPY:
-        raise ValueError(f"--baseline {name!r} is {len(found) or 'none'} of the systems: {', '.join([*files, COPY])}.")
+    if len(found) > 1:
+        raise ValueError(f"--baseline {name!r} may be any of {len(found)} systems. Give its name: {', '.join(found)}.")
+    if not found and name != COPY:
+        raise ValueError(f"--baseline {name!r} is none of the systems: {', '.join([*files, COPY])}.")
     return found[0] if found else COPY
 
 
@@ -415,7 +417,10 @@ def _checked(
     if not systems:
         raise ValueError("there is no system; expected what at least one wrote, by its name.")
     if COPY in systems:
-        raise ValueError(f"{COPY!r} is the name of doing nothing, which is always compared; give another name.")
+        raise ValueError(
+            f"{COPY!r} is the name of doing nothing, which is always compared; give that system (its file) "
+            "another name."
+        )
     _, several, sources = check_parallel(sources, references, sources)
     if len(sources) < 2:
         raise ValueError("there is one sentence; expected two or more: one cannot show how sentences vary.")

@@ -20,7 +20,6 @@ import csv
 import itertools
 import json
 import re
-import sys
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
@@ -34,6 +33,7 @@ KINDS = {
 }  # fmt: skip
 TABLE_SUFFIXES = frozenset(name for name, kind in KINDS.items() if kind != "M2")
 SEPARATORS = (",", ";", "\t")
+LARGEST_CELL = 2**31 - 1  # a cell may hold a whole document; the limit is a C long, which has 32 bits on Windows
 OFTEN = frozenset({  # what columns are called, in small letters
     "id", "_id", "truncated", "hypothesis", "source", "reference", "src", "tgt", "trg", "text", "sentence", "input",
     "output", "target", "prediction", "correction", "corrected", "original", "hyp", "ref",
@@ -70,6 +70,12 @@ def read(path: Path, keys: Sequence[str], column: str | None = None) -> list[Row
         raise ValueError(f"{path} is of no kind that can be read. Kinds: {', '.join(sorted(TABLE_SUFFIXES))}.")
     readers = {"JSON": _json, "table": _table}
     return readers[kind](path, text, keys) if kind else [{column or "": line} for line in lines(text)]
+
+
+def read_table(path: Path, keys: Sequence[str]) -> list[Row]:
+    """Return the rows of a file that is a table whatever its name says; raises what `read` does."""
+    text = read_text(path)
+    return _table(path, text, keys) if text.strip() else []
 
 
 def looks_like(text: str) -> str | None:
@@ -147,7 +153,7 @@ def _object(where: str, found: object, keys: Sequence[str]) -> Row:
 
 
 def _table(path: Path, text: str, keys: Sequence[str]) -> list[Row]:
-    csv.field_size_limit(sys.maxsize)  # a cell may hold a whole document
+    csv.field_size_limit(LARGEST_CELL)
     if "\n" not in text:
         text = text.replace("\r", "\n")
     found = [f"{line}\n" for line in text.removesuffix("\n").split("\n")]  # carriage returns stay: a cell may hold some

@@ -37,7 +37,9 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from gecalign import bars, processes
+from gecalign import bars, files, processes
+from gecalign.files import write_text as write_text
+from gecalign.files import writing as writing
 
 RECORD = "stage.json"
 VERSIONED_PACKAGES = (
@@ -105,9 +107,10 @@ def only_existing() -> Iterator[dict[Path, Stage]]:
         _loaded.reset(before)
 
 
-def runs_folder() -> Path:
-    """Return where products are kept: `$GECALIGN_RUNS`, or `runs/` in the project that one works in."""
-    return Path(os.environ.get("GECALIGN_RUNS") or project_folder() / "runs")
+def runs_folder(project: Path | None = None) -> Path:
+    """Return where products are kept: `$GECALIGN_RUNS`, or `runs/` in a project, by default the one worked in."""
+    named = os.environ.get("GECALIGN_RUNS")
+    return files.path(named) if named else (project or project_folder()) / "runs"
 
 
 def project_folder() -> Path:
@@ -214,13 +217,6 @@ def load(folder: Path) -> Stage:
     if changed := _differences(record["files"], file_digests(folder)):
         raise StageError(f"{folder} was changed after it was made ({', '.join(changed)}). {remedy}")
     return Stage(folder, record)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file so that it is there whole or not at all."""
-    temporary = path.with_name(f".{path.name}.tmp")  # hidden: one that a kill leaves behind is no product
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
 
 
 def _make(folder: Path, name: str, spec: Mapping[str, Any], make: Callable, announce: str, shared: bool) -> None:

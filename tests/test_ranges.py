@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, get_args, get_type_hints
 
+import numpy as np
 import pytest
 
 from gecalign import cli, config, models, pairs, ranges, trials, vllm_sampling
@@ -183,6 +184,13 @@ def test_a_seed_that_numpy_does_not_take_is_refused_in_our_words(seed, tmp_path)
 @pytest.mark.parametrize("seed", [0, 2**32 - 1])
 def test_the_first_and_the_last_seed_are_taken(seed, tmp_path):
     assert Study("smoke", seed, tmp_path).seed == seed
+
+
+@pytest.mark.parametrize("seed", [0, 2**32 - 1])
+def test_a_seed_of_numpy_becomes_a_plain_number_that_numpy_takes(seed, tmp_path):
+    plain = Study("smoke", np.int64(seed), tmp_path).seed
+    assert (plain, type(plain)) == (seed, int)
+    np.random.seed(plain)  # noqa: NPY002 - what Transformers calls
 
 
 def test_the_words_are_those_that_are_understood():
