@@ -22,7 +22,7 @@ from typing import IO, Any
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from gecalign import chapters, config, execution, site, tasks
+from gecalign import chapters, config, execution, site, store, tasks
 from gecalign.chapters import BookError, Chapter, project_root
 from gecalign.store import NotMade, StageError, only_existing
 from gecalign.study import Study
@@ -79,7 +79,7 @@ def build(
     """
     config.profile(profile)  # an unknown name is an error here, not in the middle of a chapter
     root, console, began = (root or project_root()).resolve(), console or Console(), time.perf_counter()
-    study = Study(profile, seed, Path(os.environ.get("GECALIGN_RUNS") or root / "runs").resolve())
+    study = Study(profile, seed, store.runs_folder(root).resolve())
     _forget_removed(root)
     plan = make_plan(root, study, only, jobs, again)
     console.print(_intention(plan), soft_wrap=True, highlight=False)

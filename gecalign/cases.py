@@ -334,7 +334,7 @@ def side_by_side(results: Results, chosen: Iterable[int], systems: Sequence[str]
     sources, references = results.texts()
     bodies = []
     for i in chosen:
-        lines = [("source", "", html.escape(sources[i])), ("reference", "", markup.to_html(sources[i], references[i]))]
+        lines = [("source", "", markup.text(sources[i])), ("reference", "", markup.to_html(sources[i], references[i]))]
         lines += [(LABELS[n], f"{scores[n][i]:.0f}", _marked(sources[i], hypotheses[n][i])) for n in systems]
         bodies.append("".join(_line(*line) for line in lines))
     head = "<tr><th></th><th>BLEU</th><th>text, and what was changed in the source</th></tr>"

@@ -9,16 +9,18 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gecalign import bars, processes
+from gecalign import bars, console, files, processes, settings
+from gecalign.systems import UNTRAINED
 
 if TYPE_CHECKING:
     from gecalign.evaluation import SystemEvaluation
+    from gecalign.lines import Asker, Corrected
     from gecalign.study import Study
 
 app = typer.Typer(
@@ -40,6 +42,17 @@ SkipOption = Annotated[
 ]
 
 COMPARED = ("copy", "base", "sft", "sft-continued", "dpo", "grpo")
+INTERRUPTED = 130  # how typer ends where somebody has pressed Ctrl-C
+RESUMED = (
+    "run",
+    "doctor",
+    "trial",
+    "map",
+    "sweep",
+    "study",
+    "book",
+    "elsewhere",
+)  # commands that go on where they stopped
 TRIALS, GROUP_SIZES = Path("results/trials.csv"), Path("results/group-sizes.csv")
 
 
@@ -53,10 +66,10 @@ def profiles(
     from gecalign import config
 
     if show:
-        typer.echo(json.dumps(asdict(config.profile(show)), indent=2))
+        console.tell_json(asdict(config.profile(show)))
         return
     for profile in config.PROFILES.values():
-        typer.echo(f"{profile.name:<14} {profile.about}")
+        console.tell(f"{profile.name:<14} {profile.about}")
 
 
 @app.command()
@@ -77,7 +90,7 @@ def run(
         _print_all(study)
         return
     stage = study.product(what)
-    typer.echo(json.dumps({"folder": str(stage.folder), **stage.facts}, indent=2))
+    console.tell_json({"folder": str(stage.folder), **stage.facts})
 
 
 @app.command()
@@ -115,8 +128,8 @@ def plan_(
     with Console(stderr=True).status("measuring how fast this machine is"):
         made = plan.make(study, seeds, plan.gpu(gpu) if gpu is not None else None)
     if processes.is_main():
-        console = Console()
-        typer.echo(made.to_json()) if as_json else console.print(plan_table.render(made, console.width))
+        screen = Console()
+        console.tell(made.to_json()) if as_json else screen.print(plan_table.render(made, screen.width))
 
 
 @app.command()
@@ -125,30 +138,37 @@ def trial(
     profile: ProfileOption = "tiny",
     seed: SeedOption = 0,
     set_: SetOption = None,
-    log: Annotated[Path, typer.Option(help="the experiment log, to which rows are appended")] = TRIALS,
+    log: Annotated[
+        Path, typer.Option(parser=files.path, help="the experiment log, to which rows are appended")
+    ] = TRIALS,
     note: Annotated[str, typer.Option(help="what the trial is to find out")] = "",
 ) -> None:
     """Measure systems on dev under changed settings, and write it into the experiment log."""
     from gecalign import trials
 
-    _print_trials(trials.record(_study(profile, seed, set_), systems.split(","), log, note))
+    study, asked = _study(profile, seed, set_), [name.strip() for name in systems.split(",")]
+    _print_trials(trials.record(study, asked, log, note))
+    _print_warnings(study, asked)
 
 
 @app.command("map")
 def map_(
     profile: ProfileOption = "tiny",
     seed: SeedOption = 0,
+    set_: SetOption = None,
     miss: Annotated[list[float] | None, typer.Option(help="these columns only; may be repeated")] = None,
-    log: Annotated[Path, typer.Option(help="the experiment log, to which rows are appended")] = TRIALS,
+    log: Annotated[
+        Path, typer.Option(parser=files.path, help="the experiment log, to which rows are appended")
+    ] = TRIALS,
 ) -> None:
     """Measure where preferences help: errors left in demonstrations against the length of SFT (about two hours)."""
     from gecalign import trials
 
-    study = _study(profile, seed, None)
+    study = _study(profile, seed, set_)
     for steps in trials.MAP_STEPS:
         for share in miss or trials.MAP_MISS:
             cell = trials.of_map(study, share, steps)
-            typer.echo(f"demonstrations leave {share:.0%} of the errors, {steps} updates of SFT:")
+            console.tell(f"demonstrations leave {share:.0%} of the errors, {steps} updates of SFT:")
             _print_trials(trials.record(cell, trials.MAP_SYSTEMS, log, "map"))
 
 
@@ -156,13 +176,18 @@ def map_(
 def sweep(
     profile: ProfileOption = "tiny",
     seeds: Annotated[int, typer.Option(help="how many: 0, 1, 2, ...")] = 3,
-    log: Annotated[Path, typer.Option(help="the table of checkpoints, to which rows are appended")] = GROUP_SIZES,
+    set_: SetOption = None,
+    log: Annotated[
+        Path, typer.Option(parser=files.path, help="the table of checkpoints, to which rows are appended")
+    ] = GROUP_SIZES,
 ) -> None:
     """Train GRPO with groups of 4, 8 and 16 under each design, and write down every checkpoint's dev BLEU."""
     from gecalign import sweep as sweeps
 
+    if seeds < 1:
+        raise ValueError(f"--seeds is {seeds}; expected at least 1.")
     for seed in range(seeds):
-        sweeps.record(_study(profile, seed, None), log)
+        sweeps.record(_study(profile, seed, set_), log)
 
 
 @app.command("study")
@@ -171,7 +196,9 @@ def study_(
     seeds: Annotated[int, typer.Option(help="how many: 0, 1, 2, ...")] = 5,
     jobs: Annotated[int | None, typer.Option(help="seeds side by side; by default one a core without a GPU")] = None,
     set_: SetOption = None,
-    output: Annotated[Path | None, typer.Option(help="where results go; by default results/<profile>")] = None,
+    output: Annotated[
+        Path | None, typer.Option(parser=files.path, help="where results go; by default results/<profile>")
+    ] = None,
     skip_checks: SkipOption = False,
     only_inside: Annotated[
         bool, typer.Option(help="renew what chapters 2 to 6 and 9 show of the inside of runs, and leave predictions")
@@ -183,67 +210,78 @@ def study_(
     from gecalign.trained import TRAINED
 
     first = _study(profile, 0, set_)
-    if not skip_checks:
-        _guard(first, tuple(TRAINED))
     chosen = first.profile
     target = output or store.project_folder() / "results" / chosen.name
+    multiseed.check(seeds, jobs)  # before anything takes hours
+    files.check_folder(target, "--output")
+    if not skip_checks:
+        _guard(first, tuple(TRAINED))
     if only_inside:
         results.renew_inside([Study(chosen, seed) for seed in range(seeds)], target)
     else:
         multiseed.publish(multiseed.study(chosen, seeds, jobs), target)
     size = sum(path.stat().st_size for path in target.iterdir()) / 1e6
-    typer.echo(f"results of {seeds} seeds: {target} ({size:.1f} MB)")
+    console.tell(f"results of {seeds} seeds: {target} ({size:.1f} MB)")
 
 
 @app.command()
 def correct(
     context: typer.Context,
-    text: Annotated[str, typer.Argument(help='a sentence, such as "She go to school."; - reads lines from stdin')],
+    text: Annotated[
+        str | None, typer.Argument(help='a sentence, such as "She go to school."; - reads lines from standard input')
+    ] = None,
+    file: Annotated[
+        Path | None, typer.Option("--file", parser=files.path, help="correct the lines of a text file, one by one")
+    ] = None,
     profile: ProfileOption = "tiny",
     seed: SeedOption = 0,
     set_: SetOption = None,
     system: Annotated[str, typer.Option(help="whose model: base, sft, dpo, grpo, ...")] = "sft",
     model: Annotated[
-        Path | None, typer.Option(help="a folder that `gecalign export` wrote, instead of profile, seed and system")
+        Path | None,
+        typer.Option(
+            parser=files.path, help="a folder that `gecalign export` wrote, instead of profile, seed and system"
+        ),
     ] = None,
     prompt: Annotated[
         str | None, typer.Option(help="with --model: what its model was trained with, {source} where the sentence goes")
     ] = None,
     train: Annotated[bool, typer.Option(help="train a large model here and now if need be")] = False,
     plain: Annotated[bool, typer.Option(help="print the corrected text only")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="print a JSON object a line: source, correction, truncated")
+    ] = False,
 ) -> None:
-    """Correct a sentence, and mark what was changed."""
-    from gecalign import existing, markup, prompts
-    from gecalign import export as exporting
-    from gecalign.decode import decode
+    """Correct a sentence, or lines, and mark what was changed. Each line that comes in is one that goes out."""
+    from gecalign import lines
+    from gecalign.examples import cleaned
 
-    sentences = [line.strip() for line in (sys.stdin if text == "-" else [text]) if line.strip()]
-    if not sentences:
-        raise ValueError("there is nothing to correct: the text is empty.")
-    if model:
-        _refuse(context, "--model brings its prompt and decoding", "profile", "seed", "set_", "system", "train")
-        exported = exporting.load(model, prompt)
-        asking, decoding, engine = exported.prompt, exported.decoding, None
-        loaded = exported.model, exported.tokenizer
-    else:
-        _refuse(context, "systems are asked with the prompt of their profile (--set prompt.template=...)", "prompt")
-        study = _study(profile, seed, set_)
-        if not train:
-            existing.check_quick(study, system)
-        (asking, decoding), engine = study.asking, study.profile.engine
-        loaded = study.model(system)
-    asked = [prompts.render(asking, sentence) for sentence in sentences]
-    outputs = decode(*loaded, asked, decoding, progress="correcting" if len(asked) > 1 else None, engine=engine)
-    for sentence, (output, *_) in zip(sentences, outputs, strict=True):
-        hypothesis = prompts.hypothesis(output.text)
-        typer.echo(hypothesis if plain else markup.to_terminal(sentence, hypothesis, sys.stdout.isatty()))
-        if output.truncated:
-            typer.echo("(cut off: the output reached the length limit)", err=True)
+    if as_json:
+        _refuse(context, "--json", "which has a form of its own", "plain")
+    if (text is None) == (file is None):
+        raise ValueError(
+            "expected one thing to correct: a sentence, - for the lines of standard input, or --file FILE."
+        )
+    form = "json" if as_json else "plain" if plain else "marked"
+    loader = _loader(context, profile, seed, set_, system, model, prompt, train)
+    console.prepare_texts()
+    if file is not None or text == "-":
+        for one in lines.each(_lines(file), loader):
+            _tell_corrected(one, form, f"line {one.number}: ")
+        return
+    _check_sentence(str(text))
+    (one,) = lines.correct([cleaned(str(text))], loader())
+    if one.skipped:
+        raise ValueError(f"the text is {one.skipped}. Shorten the text (one sentence a line).")
+    _tell_corrected(one, form)
 
 
 @app.command()
 def export(
-    folder: Annotated[Path, typer.Argument(help="where the model goes: a folder that does not exist yet, or is empty")],
+    folder: Annotated[
+        Path,
+        typer.Argument(parser=files.path, help="where the model goes: a folder that does not exist yet, or is empty"),
+    ],
     system: Annotated[str, typer.Option(help="whose model: sft, dpo, grpo, ...")],
     profile: ProfileOption = "tiny",
     seed: SeedOption = 0,
@@ -267,18 +305,27 @@ def export(
         licences.check_name(licences.of(study.profile.model), push_to)
     exporting.export(study, system, folder, force=force, repository=push_to)
     size = sum(path.stat().st_size for path in folder.iterdir()) / 1e6
-    typer.echo(f"{system} of {profile}, seed {seed}: {folder} ({size:.1f} MB)")
+    console.tell(f"{system} of {profile}, seed {seed}: {folder} ({size:.1f} MB)")
     if push_to:
-        typer.echo(f"pushed: {exporting.push(folder, push_to, private)}")
+        again = "the same command again" if force else "the same command with --force"
+        console.tell(f"pushed: {exporting.push(folder, push_to, private, again)}")
 
 
 @app.command()
 def score(
-    hypotheses: Annotated[Path, typer.Argument(help="what a system wrote: JSONL, CSV, or one sentence a line")],
+    hypotheses: Annotated[
+        Path,
+        typer.Argument(
+            parser=files.path,
+            help="what a system wrote: JSONL, CSV, TSV, Parquet, one sentence a line; - is standard input",
+        ),
+    ],
     sources: Annotated[
-        Path | None, typer.Option(help="what was to be corrected; not needed where the file has it")
+        Path | None, typer.Option(parser=files.path, help="what was to be corrected; not needed where the file has it")
     ] = None,
-    references: Annotated[list[Path] | None, typer.Option(help="the corrections; may be repeated")] = None,
+    references: Annotated[
+        list[Path] | None, typer.Option(parser=files.path, help="the corrections; may be repeated")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
     """Score a file of corrections by every metric, beside doing nothing."""
@@ -286,26 +333,35 @@ def score(
     from gecalign.predictions import read_parallel
 
     texts = read_parallel(hypotheses, sources, references or [])
+    for note in texts.notes:
+        console.tell(f"gecalign: {note}", err=True)
     system = metrics.evaluate(texts.hypotheses, texts.references, texts.sources, texts.truncated)
     nothing = metrics.evaluate(texts.sources, texts.references, texts.sources)
     if as_json:
         rows = {"system": system.row(), "copy": nothing.row()}
-        typer.echo(json.dumps({"n": system.n, "signatures": system.signatures(), **rows}, indent=2))
+        about = {"n": system.n, "signatures": system.signatures(), "notes": texts.notes}
+        console.tell_json({**about, **rows})
         return
     _print_table({"copy the input": nothing.row(), hypotheses.name: system.row()}, system.n)
     for name, signature in system.signatures().items():
-        typer.echo(f"{name}: {signature}")
+        console.tell(f"{name}: {signature}")
 
 
 @app.command()
 def compare(
     predictions: Annotated[
-        list[Path], typer.Argument(help="what systems wrote: two or more files of JSONL, CSV, or one sentence a line")
+        list[Path],
+        typer.Argument(
+            parser=files.path, help="what systems wrote: two or more files, each of any kind that `score` takes"
+        ),
     ],
     sources: Annotated[
-        Path | None, typer.Option(help="what was to be corrected; not needed where the files have it")
+        Path | None,
+        typer.Option(parser=files.path, help="what was to be corrected; not needed where the files have it"),
     ] = None,
-    references: Annotated[list[Path] | None, typer.Option(help="the corrections; may be repeated")] = None,
+    references: Annotated[
+        list[Path] | None, typer.Option(parser=files.path, help="the corrections; may be repeated")
+    ] = None,
     baseline: Annotated[
         str | None, typer.Option(help="the file that the others are compared with; by default the first")
     ] = None,
@@ -313,7 +369,9 @@ def compare(
     metric: Annotated[str, typer.Option(help="the one that leads: BLEU, GLEU, edit F0.5 or chrF2")] = "BLEU",
     resamples: Annotated[int, typer.Option(help="of the sentences, for intervals and p-values")] = 10_000,
     seed: Annotated[int, typer.Option("--seed", "-s", help="covers resampling")] = 0,
-    html: Annotated[Path | None, typer.Option(help="write the report as a page, in one file")] = None,
+    html: Annotated[
+        Path | None, typer.Option(parser=files.path, help="write the report as a page, in one file")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
     """Compare files of corrections: what the sentences can show, differences with intervals, a verdict in words."""
@@ -324,22 +382,26 @@ def compare(
 
     if html and (html.suffix.lower() not in (".html", ".htm") or not html.absolute().parent.is_dir()):
         raise ValueError(f"--html writes a page: expected name.html in a folder that exists, not {html}.")
-    files = report.named(predictions)
-    chosen = report.find(baseline, files) if baseline is not None else None
-    read = report.read(files, sources, references or [])
+    if html:
+        files.check_file(html, "--html")
+    named = report.named(predictions)
+    chosen = report.find(baseline, named) if baseline is not None else None
+    read = report.read(named, sources, references or [])
     with Console(stderr=True).status("reading") as status:
         made = report.build(
             read.systems, read.sources, read.references, chosen, read.truncated, margin, metric, resamples, seed,
-            notify=lambda words: status.update(escape(words)),
+            notify=lambda words: status.update(escape(words)), notes=read.notes,
         )  # fmt: skip
+        for note in made.notes if as_json else ():  # the text says them itself
+            console.tell(f"gecalign: {note}", err=True)
         if html:
             from gecalign import report_html
 
             status.update("drawing the page")
-            html.write_text(report_html.page(made), encoding="utf-8")
-    typer.echo(json.dumps(report.to_dict(made), indent=2, ensure_ascii=False) if as_json else report.to_text(made))
+            files.write_text(html, report_html.page(made))
+    console.tell_json(report.to_dict(made)) if as_json else console.tell(report.to_text(made))
     if html:
-        typer.echo(f"the report as a page: {html}", err=True)
+        console.tell(f"the report as a page: {html}", err=True)
 
 
 @app.command()
@@ -370,7 +432,9 @@ def book(
 @app.command()
 def elsewhere(
     profile: ProfileOption = "tiny",
-    output: Annotated[Path | None, typer.Option(help="where the tables go; by default results/elsewhere")] = None,
+    output: Annotated[
+        Path | None, typer.Option(parser=files.path, help="where the tables go; by default results/elsewhere")
+    ] = None,
 ) -> None:
     """Build the book as other machines would, with other arithmetic and other seeds, and compare what comes out."""
     import pandas as pd
@@ -379,8 +443,10 @@ def elsewhere(
     from gecalign.chapters import project_root
 
     root = project_root()
-    rows = others.run(root, output or root / "results" / "elsewhere", profile=profile)
-    typer.echo(pd.DataFrame(rows).round(2).to_string(index=False))
+    target = output or root / "results" / "elsewhere"
+    files.check_folder(target, "--output")
+    rows = others.run(root, target, profile=profile)
+    console.tell(pd.DataFrame(rows).round(2).to_string(index=False))
     if ended := [row for row in rows if not row["ended well"]]:
         raise RuntimeError(f"{len(ended)} of {len(rows)} builds did not end well: see above.")
 
@@ -389,28 +455,104 @@ def main() -> None:
     """Run the command line; print errors that a user can mend without a traceback."""
     if not processes.is_main():
         sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - to the end; printed is once
+    console.prepare()
     try:
         with bars.where_watched():
             app()
     except (ValueError, OSError, RuntimeError) as error:
         if os.environ.get("GECALIGN_DEBUG"):
             raise
-        typer.echo(f"gecalign: {error}", err=True)
+        words = files.words(error) if isinstance(error, OSError) else str(error)
+        console.tell(f"gecalign: {settings.as_typed(words)}", err=True)
         sys.exit(1)
     except SystemExit as end:  # how typer ends
+        if end.code == INTERRUPTED and sys.argv[1:2] and sys.argv[1] in RESUMED:
+            console.tell("\ninterrupted; what is finished is kept, and the same command goes on from there.", err=True)
         if not end.code:
             processes.leave()
         raise
-    except KeyboardInterrupt:
-        typer.echo("\ninterrupted; what is finished is kept, and the same command goes on from there.", err=True)
-        sys.exit(130)
 
 
-def _refuse(context: typer.Context, why: str, *names: str) -> None:
-    """Raise ValueError where one of these options was given."""
+def _refuse(context: typer.Context, given: str, why: str, *names: str) -> None:
+    """Raise ValueError where one of these options was given beside another that rules it out."""
     sources = {name: context.get_parameter_source(name) for name in names}
-    if given := [name for name, source in sources.items() if source and source.name == "COMMANDLINE"]:
-        raise ValueError(f"--{given[0].rstrip('_')} does not go with the other options: {why}.")
+    if others := [name for name, source in sources.items() if source and source.name == "COMMANDLINE"]:
+        option = f"--{others[0].rstrip('_').replace('_', '-')}"
+        raise ValueError(f"{option} does not go with {given}, {why}. Leave one of them out.")
+
+
+def _loader(
+    context: typer.Context, profile: str, seed: int, set_: list[str] | None, system: str, model: Path | None,
+    prompt: str | None, train: bool,
+) -> Callable[[], Asker]:  # fmt: skip
+    """Look at what `correct` is asked with, and return what loads the model: not before there is a line to correct."""
+    from gecalign import existing
+    from gecalign import export as exporting
+    from gecalign.lines import Asker
+
+    if model is not None:
+        _refuse(context, "--model", "which brings its own", "profile", "seed", "set_", "system", "train")
+        exporting.check(model, prompt)
+
+        def exported() -> Asker:
+            found = exporting.load(model, prompt)
+            return Asker(found.model, found.tokenizer, found.prompt, found.decoding)
+
+        return exported
+    if prompt is not None:
+        raise ValueError(
+            "--prompt is for a --model FOLDER. Systems of a profile are asked with --set prompt.template=..."
+        )
+    study = _study(profile, seed, set_)
+    if not train:
+        existing.check_quick(study, system)
+    return lambda: Asker(*study.model(system), *study.asking, study.profile.engine)
+
+
+def _lines(file: Path | None) -> Iterator[str]:
+    """Return the lines of a text file or of standard input, cleaned."""
+    from gecalign import lines
+    from gecalign.rowfiles import TABLE_SUFFIXES
+    from gecalign.textfiles import suffix
+
+    if file is None:
+        if sys.stdin is None:
+            raise ValueError("there is no standard input. Give a sentence, or --file FILE.")
+        return lines.read(console.bytes_in(), "standard input", console.encoding_of_texts(sys.stdin))
+    if suffix(file) in TABLE_SUFFIXES:
+        raise ValueError(f"--file takes plain text, one sentence a line, and {file} is called {suffix(file)}. Take out "
+                         "the column of sentences first.")  # fmt: skip
+    return lines.read(file.open("rb"), str(file))
+
+
+def _check_sentence(text: str) -> None:
+    from gecalign.sentences import half_of_a_character
+
+    if not text.strip():
+        raise ValueError("there is nothing to correct: the text is empty.")
+    if half_of_a_character(text):  # how Python passes on bytes that it cannot read
+        raise ValueError(f"the text {text!a} is not UTF-8. Write it in UTF-8, or give it by --file FILE.")
+    if Path(text).suffix and Path(text).is_file():
+        console.tell(f"({text} is taken as a sentence; its lines are corrected by --file {text})", err=True)
+
+
+def _tell_corrected(one: Corrected, form: str, where: str = "") -> None:
+    """Print what became of a line, as one line; say on standard error what a reader should know of it."""
+    from gecalign import markup
+
+    seen = sys.stdout.isatty()
+    if form == "json":
+        console.tell_json(one.row(), indent=None)
+    elif form == "marked":
+        console.tell(markup.to_terminal(one.source, one.correction, seen))
+    elif seen:
+        console.tell(markup.visible(one.correction))
+    else:  # as it is: what would be changed for a terminal must reach a file
+        print(one.correction, flush=True)
+    if one.skipped:
+        console.tell(f"({where}passed on unchanged, as it is {one.skipped})", err=True)
+    if one.truncated:
+        console.tell(f"({where}cut off: the output reached the length limit)", err=True)
 
 
 def _study(profile: str, seed: int, changes: list[str] | None) -> Study:
@@ -418,20 +560,19 @@ def _study(profile: str, seed: int, changes: list[str] | None) -> Study:
     from gecalign.study import Study
 
     chosen = config.profile(profile)
-    return Study(chosen.variant(**_changes(changes or [])), seed)
+    return Study(config.assign(chosen, _changes(changes or []), mark="."), seed)
 
 
 def _changes(assignments: list[str]) -> dict[str, Any]:
     changes = {}
     for assignment in assignments:
         address, equals, value = assignment.partition("=")
-        part, dot, name = address.partition(".")
-        if not (equals and dot):
+        if not (equals and "." in address):
             raise ValueError(f"--set takes part.field=value (such as sft.steps=200), not {assignment!r}.")
         try:
-            changes[f"{part}__{name}"] = json.loads(value)
+            changes[address] = json.loads(value)
         except json.JSONDecodeError:
-            changes[f"{part}__{name}"] = value
+            changes[address] = value
     return changes
 
 
@@ -449,18 +590,26 @@ def _evaluated(study: Study, split: str = "test") -> list[SystemEvaluation]:
 def _print_all(study: Study) -> None:
     """Print the scores on test, and on what the corpus itself sets apart; with a mismatched prompt, too, if so set."""
     for split in ("test", "validation") if study.examples("validation") else ("test",):
-        typer.echo(f"{split}:")
+        console.tell(f"{split}:")
         _print_scores(_evaluated(study, split))
         if other := study.profile.mismatched_prompt:
             trained = [system for system in COMPARED if system not in ("copy", "base")]
             mismatched = [study.evaluation(s, split, prompt=other, allow_other_prompt=True) for s in trained]
-            typer.echo(f"{split}, asked with {other.template!r} instead of the prompt of training:")
+            console.tell(f"{split}, asked with {other.template!r} instead of the prompt of training:")
             _print_scores(mismatched)
+    _print_warnings(study, COMPARED)
+
+
+def _print_warnings(study: Study, systems: Sequence[str]) -> None:
+    """Say what is wrong with trained systems, also where they were made long ago."""
+    for system in systems:
+        if system not in UNTRAINED and (warning := study.trained(system).facts.get("warning")):
+            console.tell(f"{system}: {warning}", err=True)
 
 
 def _print_trials(rows: list[dict[str, Any]]) -> None:
     for row in rows:
-        typer.echo(
+        console.tell(
             f"{row['system']:<14} greedy {row['greedy_bleu']:.1f} BLEU, {row['gain']:+.1f} over SFT continued "
             f"({row['gain_low']:+.1f} to {row['gain_high']:+.1f}); sampled {row['sampled_bleu']:.1f}, "
             f"{row['sampled_gain']:+.1f}"
@@ -475,7 +624,7 @@ def _print_table(rows: dict[str, dict[str, float | None]], n: int) -> None:
     import pandas as pd
 
     table = pd.DataFrame(rows).map(lambda value: "" if pd.isna(value) else f"{value:.2f}")
-    typer.echo(f"{n} sentences; scores 0-100, rates 0-1\n{table.to_string()}")
+    console.tell(f"{n} sentences; scores 0-100, rates 0-1\n{table.to_string()}")
 
 
 if __name__ == "__main__":

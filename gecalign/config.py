@@ -14,36 +14,74 @@ part of a profile: `gecalign.study.Study` takes it, so that one profile can be r
 from __future__ import annotations
 
 import dataclasses
+import operator
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from typing import get_args, get_type_hints
+from functools import reduce
+from operator import or_
+from typing import Annotated, Any, SupportsIndex, get_args, get_origin, get_type_hints
+
+from gecalign import ranges
+from gecalign.ranges import Choice, Limits, Range, Text, above, at_least, share, whole
 
 # The revision of the data set that the project was written against (hub commit).
 COEDIT_REVISION = "e9a255c33ef910bc33a9d2b522653fa87521583e"
+
+# What several settings may be; what is one's alone stands beside it.
+Seed = Annotated[int, Range(0, 2**32 - 1, "numpy takes no other seed")]
+Updates = Annotated[int, whole(1, "training makes an update")]
+Evaluations = Annotated[int, whole(1, "the checkpoint is chosen by what it scores on dev")]
+MicroBatch = Annotated[int | None, whole(1, "something is in memory at once")]
+# how high is too high, training shows
+Rate = Annotated[float, above(0, "at 0 nothing is learnt, and below 0 the reverse")]
+Warmup = Annotated[int, whole(0, "it counts updates")]
+Decay = Annotated[float, at_least(0, "below 0 weights would grow by themselves")]
+Clip = Annotated[float, at_least(0, "gradients are scaled down to this norm; 0 leaves them as they are")]
+# colder, logits divided by it leave the range of floats, and all samples are the same anyway
+Warm = Annotated[float, Range(0.01, 100, "samples of a prompt must differ, and be more than noise")]
+OrGreedy = Annotated[float, Range(0.01, 100, "0 is greedy decoding, and colder than 0.01 is nothing else", beside=0)]
+TopP = Annotated[
+    float, Range(0, 1, "tokens are drawn that have this share of the probability between them", low_open=True)
+]
+Asked = Annotated[str, Choice(("preference", "train"), "dev and test are for measuring")]
+Commit = Annotated[str | None, Text("a commit of the hub")]
+Reward = Annotated[str, Text("something ranks the samples; see `gecalign.rewards`")]
+SELECTIONS = ("best-worst", "random", "reference")
+SAMPLERS = ("transformers", "vllm-colocate", "vllm-server")
+PRECISIONS = ("auto", "bf16", "fp16", "fp32")
+TRACKERS = ("none", "tensorboard", "wandb", "trackio")
 
 
 @dataclass(frozen=True, slots=True)
 class Data:
     """Where the sentences come from, and how many of them."""
 
-    source: str = "tinygec"  # "tinygec", the name of a data set on the hub, or a local file or folder
-    revision: str | None = None  # the hub commit; required for a hub name
-    task: str | None = None  # keep the rows whose `task` column says this (CoEdIT mixes several tasks)
-    train_rows: int | None = None  # of SFT's demonstrations; None: all that the other splits leave
-    preference_rows: int = 0  # prompts for pairs and rewards, which SFT has not seen
-    dev_rows: int = 500
-    test_rows: int = 2000
-    seed: int = 0  # of the generated corpus and the hasty annotator, not of the study
-    miss: float = 0.0  # the share of errors that the hasty annotator leaves in demonstrations; 0: careful
-    max_chars: int = 1000  # and bytes in UTF-8; longer sources or references are dropped, and counted
+    # "tinygec", the name of a data set on the hub, or a local file or folder
+    source: Annotated[str, Text("sentences come from somewhere")] = "tinygec"
+    revision: Commit = None  # the hub commit; required for a hub name
+    # keep the rows whose `task` column says this (CoEdIT mixes several tasks)
+    task: Annotated[str | None, Text("it is compared with the column `task`")] = None
+    # of SFT's demonstrations; None: all that the other splits leave
+    train_rows: Annotated[int | None, whole(1, "training needs a demonstration")] = None
+    # prompts for pairs and rewards, which SFT has not seen
+    preference_rows: Annotated[int, whole(0, "it counts rows")] = 0
+    dev_rows: Annotated[int, whole(1, "checkpoints are chosen by what they score on dev")] = 500
+    test_rows: Annotated[int, whole(1, "systems are compared on test")] = 2000
+    seed: Seed = 0  # of the generated corpus and the hasty annotator, not of the study
+    # the share of errors that the hasty annotator leaves in demonstrations; 0: careful
+    miss: Annotated[float, share("a share of errors")] = 0.0
+    # and bytes in UTF-8; longer sources or references are dropped, and counted
+    max_chars: Annotated[int, whole(1, "no sentence is shorter than a character")] = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
     """The pretrained model that everything starts from."""
 
-    name: str = "tiny-base"  # "tiny-base" (shipped), the name of a model on the hub, or a local folder
-    revision: str | None = None  # the hub commit; required for a hub name
+    # "tiny-base" (shipped), the name of a model on the hub, or a local folder
+    name: Annotated[str, Text("training starts from some model")] = "tiny-base"
+    revision: Commit = None  # the hub commit; required for a hub name
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,34 +90,39 @@ class Prompt:
 
     # No space at the end: byte-level tokenizers attach a space to the word that follows it, so a prompt
     # that ends in one would end inside a token that the completion needs.
-    template: str = "Fix grammar: {source}\nCorrected:"
+    template: Annotated[str, Text("the sentence stands in it, as {source}")] = "Fix grammar: {source}\nCorrected:"
 
 
 @dataclass(frozen=True, slots=True)
 class Decoding:
     """How hypotheses are drawn from a model; `temperature` 0 is greedy decoding."""
 
-    temperature: float = 0.0
-    top_p: float = 1.0
-    samples: int = 1  # for each prompt
-    max_new_tokens: int = 64  # an output that reaches this limit is marked as truncated
-    batch_tokens: int = 32_768  # prompt plus new tokens in one batch: bounds memory; greedy results are the same
+    temperature: OrGreedy = 0.0
+    top_p: TopP = 1.0
+    samples: Annotated[int, whole(1, "a prompt is answered at least once")] = 1  # for each prompt
+    # an output that reaches this limit is marked as truncated
+    max_new_tokens: Annotated[int, whole(1, "an output has a token, if only the one that ends it")] = 64
+    # prompt plus new tokens in one batch: bounds memory; greedy results are the same
+    batch_tokens: Annotated[int, whole(1, "a batch holds a token")] = 32_768
 
 
 @dataclass(frozen=True, slots=True)
 class SFT:
     """Supervised fine-tuning on the demonstrations."""
 
-    steps: int = 600  # updates
-    batch_size: int = 64  # rows an update
-    learning_rate: float = 2e-3  # higher learns faster until it diverges; a larger model wants less
-    warmup_steps: int = 20
-    weight_decay: float = 0.0
-    max_grad_norm: float = 1.0
-    max_length: int = 160  # prompt plus completion; longer rows are dropped before training, and counted
-    evaluations: int = 8  # dev loss and dev BLEU are measured, and a checkpoint considered, this many times
+    steps: Updates = 600  # updates
+    batch_size: Annotated[int, whole(1, "an update learns from a row")] = 64  # rows an update
+    learning_rate: Rate = 2e-3  # higher learns faster until it diverges; a larger model wants less
+    warmup_steps: Warmup = 20
+    weight_decay: Decay = 0.0
+    max_grad_norm: Clip = 1.0
+    # prompt plus completion; longer rows are dropped before training, and counted
+    max_length: Annotated[int, whole(2, "a row has a prompt and a completion")] = 160
+    # dev loss and dev BLEU are measured, and a checkpoint considered, this many times
+    evaluations: Evaluations = 8
     completion_only_loss: bool = True  # False trains on the prompt's tokens too
-    micro_batch_size: int | None = None  # rows in memory at once; None: as many as fit (`gecalign.memory`)
+    # rows in memory at once; None: as many as fit (`gecalign.memory`)
+    micro_batch_size: MicroBatch = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,77 +132,98 @@ class Continued:
     Everything but these is as in `SFT`.
     """
 
-    learning_rate: float = 5e-4
-    evaluations: int = 4
+    learning_rate: Rate = 5e-4
+    evaluations: Evaluations = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
     """Samples of the SFT model, and the preference pairs made of them."""
 
-    split: str = "preference"  # where the prompts come from; SFT has seen "train", and gives few pairs there
-    prompts: int | None = 2000  # how many of them; None: all
-    samples: int = 4  # for each prompt; as published 2
-    temperature: float = 0.7  # warmer samples give more pairs, but about slips of the sampler (chapter 3)
-    second_temperature: float | None = None  # of half the samples; None: one for all, which confounds nothing
-    top_p: float = 1.0
-    reward: str = "bleu"  # what ranks them: see `gecalign.rewards`
-    selection: str = "best-worst"  # or "random", or "reference" (as chosen)
-    minimum_margin: float = 0.0  # pairs whose rewards differ by less are dropped
-    count: int = 825  # at the most; as published
-    held_out: int = 100  # beyond these, to see whether the preference carries over to pairs not trained on
+    # where the prompts come from; SFT has seen "train", and gives few pairs there
+    split: Asked = "preference"
+    prompts: Annotated[int | None, whole(1, "pairs need a prompt")] = 2000  # how many of them; None: all
+    samples: Annotated[int, whole(1, "pairs are made of samples")] = 4  # for each prompt; as published 2
+    # warmer samples give more pairs, but about slips of the sampler (chapter 3)
+    temperature: OrGreedy = 0.7
+    # of half the samples; None: one for all, which confounds nothing
+    second_temperature: OrGreedy | None = None
+    top_p: TopP = 1.0
+    reward: Reward = "bleu"  # what ranks them: see `gecalign.rewards`
+    # or "random", or "reference" (as chosen)
+    selection: Annotated[str, Choice(SELECTIONS, "it says which two samples of a prompt are compared")] = "best-worst"
+    # pairs whose rewards differ by less are dropped
+    minimum_margin: Annotated[float, Range(0, 1, "rewards lie between 0 and 1, and so do margins", high_open=True)] = (
+        0.0
+    )
+    count: Annotated[int, whole(1, "DPO learns from pairs")] = 825  # at the most; as published
+    # beyond these, to see whether the preference carries over to pairs not trained on
+    held_out: Annotated[int, whole(0, "it counts pairs")] = 100
 
 
 @dataclass(frozen=True, slots=True)
 class DPO:
     """Direct preference optimization on the pairs, from the SFT model."""
 
-    epochs: int = 3  # passes over the pairs
-    batch_size: int = 32  # pairs an update
-    learning_rate: float = (
-        1e-4  # a twentieth of SFT's: 3e-4 gains as much in the first epoch, then destroys the tiny model
-    )
-    beta: float = 0.1  # how dear it is to leave the reference model; typically 0.01-0.5, lower strays further
-    warmup_steps: int = 5
-    weight_decay: float = 0.0
-    max_grad_norm: float = 1.0
-    evaluations: int = 4
-    micro_batch_size: int | None = None  # pairs in memory at once; None: as many as fit
+    epochs: Annotated[int, whole(1, "training passes over the pairs")] = 3  # passes over the pairs
+    batch_size: Annotated[int, whole(1, "an update learns from a pair")] = 32  # pairs an update
+    # a twentieth of SFT's: 3e-4 gains as much in the first epoch, then destroys the tiny model
+    learning_rate: Rate = 1e-4
+    # how dear it is to leave the reference model; typically 0.01-0.5, lower strays further
+    beta: Annotated[float, above(0, "at 0 the loss has no gradient, below 0 it prefers what was rejected")] = 0.1
+    warmup_steps: Warmup = 5
+    weight_decay: Decay = 0.0
+    max_grad_norm: Clip = 1.0
+    evaluations: Evaluations = 4
+    micro_batch_size: MicroBatch = None  # pairs in memory at once; None: as many as fit
 
 
 @dataclass(frozen=True, slots=True)
 class GRPO:
     """Group relative policy optimization, from the SFT model."""
 
-    split: str = "preference"  # where the prompts come from
-    steps: int = 80  # updates
-    group_size: int = 8  # completions a prompt, c
-    batch_size: int = 64  # completions an update; with half as many the tiny model gains nothing
-    updates_per_generation: int = 1  # above 1 the later ones learn from samples of an older policy
-    learning_rate: float = 3e-4  # high for a policy gradient, as suits a small model; 1e-3 destroys it
-    warmup_steps: int = 5
-    weight_decay: float = 0.0
-    max_grad_norm: float = 1.0
-    temperature: float = 0.7  # of the samples, as for pairs
-    top_p: float = 1.0
-    reward: str = "bleu"  # see `gecalign.rewards`
-    multi_objective: str = "sum_then_normalize"  # or "normalize_then_sum": each reward within its group first
-    loss: str = "grpo"  # or "dr_grpo", "dapo": how token losses are averaged
-    scale_rewards: str = "group"  # advantages divided by the deviation of the "group", the "batch", or "none"
-    beta: float = 0.0  # weight of the KL divergence from the reference model in the loss
-    epsilon: float = 0.2  # the ratio of new to old probability is clipped to 1 - epsilon .. 1 + epsilon
-    evaluations: int = 4  # checkpoints, evenly spaced
-    micro_batch_size: int | None = None  # completions in memory at once; None: as many as fit
+    split: Asked = "preference"  # where the prompts come from
+    steps: Updates = 80  # updates
+    group_size: Annotated[int, whole(2, "a group needs two samples to compare")] = 8  # completions a prompt, c
+    # completions an update; with half as many the tiny model gains nothing
+    batch_size: Annotated[int, whole(1, "an update learns from samples")] = 64
+    # above 1 the later ones learn from samples of an older policy
+    updates_per_generation: Annotated[int, whole(1, "samples are used at least once")] = 1
+    learning_rate: Rate = 3e-4  # high for a policy gradient, as suits a small model; 1e-3 destroys it
+    warmup_steps: Warmup = 5
+    weight_decay: Decay = 0.0
+    max_grad_norm: Clip = 1.0
+    temperature: Warm = 0.7  # of the samples, as for pairs
+    top_p: TopP = 1.0
+    reward: Reward = "bleu"  # see `gecalign.rewards`
+    # or "normalize_then_sum": each reward within its group first
+    multi_objective: Annotated[
+        str, Choice(("sum_then_normalize", "normalize_then_sum"), "it says how rewards are added")
+    ] = "sum_then_normalize"
+    # or "dr_grpo", "dapo": how token losses are averaged
+    loss: Annotated[str, Choice(("grpo", "dr_grpo", "dapo"), "it says how token losses are averaged")] = "grpo"
+    # advantages divided by the deviation of the "group", the "batch", or "none"
+    scale_rewards: Annotated[str, Choice(("group", "batch", "none"), "it says what advantages are divided by")] = (
+        "group"
+    )
+    # weight of the KL divergence from the reference model in the loss
+    beta: Annotated[float, at_least(0, "below 0 the loss drives the policy away from the reference")] = 0.0
+    # the ratio of new to old probability is clipped to 1 - epsilon .. 1 + epsilon
+    epsilon: Annotated[
+        float, Range(0, 1, "ratios are clipped to 1 - epsilon .. 1 + epsilon", low_open=True, high_open=True)
+    ] = 0.2
+    evaluations: Evaluations = 4  # checkpoints, evenly spaced
+    micro_batch_size: MicroBatch = None  # completions in memory at once; None: as many as fit
 
 
 @dataclass(frozen=True, slots=True)
 class RewardCheck:
     """What is sampled from the frozen policy to see whether rewards differ within groups; as published."""
 
-    prompts: int = 120
-    samples: int = 16  # for each prompt
-    temperature: float = 0.9
-    top_p: float = 0.9
+    prompts: Annotated[int, whole(1, "there is a prompt to ask")] = 120
+    samples: Annotated[int, whole(2, "a group needs two samples to compare")] = 16  # for each prompt
+    temperature: Warm = 0.9
+    top_p: TopP = 0.9
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,9 +233,11 @@ class LoRA:
     https://arxiv.org/abs/2106.09685
     """
 
-    rank: int = 0  # 0: no adapters, all weights are trained
-    alpha: int = 32  # the adapters' product is scaled by alpha / rank
-    dropout: float = 0.0
+    # 0: no adapters, all weights are trained
+    rank: Annotated[int, Range(0, 4096, "0 means none, and no matrix here has a higher one")] = 0
+    # the adapters' product is scaled by alpha / rank
+    alpha: Annotated[int, whole(1, "at 0 adapters change nothing")] = 32
+    dropout: Annotated[float, Range(0, 1, "at 1 nothing is left of the adapters", high_open=True)] = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,13 +249,20 @@ class Engine:
 
     # Who writes the samples of pairs and GRPO; or "vllm-colocate", "vllm-server". With vLLM TRL weighs GRPO's tokens by
     # how much likelier the policy is to write them than vLLM was, up to a limit: it corrects for the latter's rounding.
-    sampler: str = "transformers"
-    vllm_url: str = "http://localhost:8000"  # of the server, where the sampler is "vllm-server"
-    vllm_memory: float = 0.3  # the share of a GPU that "vllm-colocate" takes; the rest is for training
-    precision: str = "auto"  # of the arithmetic, weights are 32-bit: "bf16", "fp16", "fp32"; auto: by the device
+    sampler: Annotated[str, Choice(SAMPLERS, "it says who writes the samples")] = "transformers"
+    # of the server, where the sampler is "vllm-server"
+    vllm_url: Annotated[str, Text("the address of a server")] = "http://localhost:8000"
+    # the share of a GPU that "vllm-colocate" takes; the rest is for training
+    vllm_memory: Annotated[
+        float, Range(0, 1, "a share of the GPU, and training needs some of it", low_open=True, high_open=True)
+    ] = 0.3
+    # of the arithmetic, weights are 32-bit: "bf16", "fp16", "fp32"; auto: by the device
+    precision: Annotated[str, Choice(PRECISIONS, "it is the arithmetic of trainings")] = "auto"
     gradient_checkpointing: bool = False  # activations computed twice instead of kept: less memory, a third slower
-    memory_gb: float | None = None  # to plan micro-batches for; None: what is free when a training starts
-    report_to: str = "none"  # or "tensorboard", "wandb", "trackio", or several with commas between them
+    # to plan micro-batches for; None: what is free when a training starts
+    memory_gb: Annotated[float | None, above(0, "no training fits into nothing")] = None
+    # or "tensorboard", "wandb", "trackio", or several with commas between them
+    report_to: Annotated[str, Choice(TRACKERS, "trackers are asked for by name", several=True)] = "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,27 +289,94 @@ class Profile:
         """Return a copy with values changed, addressed as `part__field` (`sft__steps=100`).
 
         Raises:
-            ValueError: no such part or field, or a value of another type; the message names those that exist.
+            ValueError: no such part or field, a value of another type, or one that it cannot have; the message names
+                what there is.
         """
-        parts: dict[str, dict[str, object]] = {}
-        for address, value in changes.items():
-            part, _, name_of_field = address.partition("__")
-            parts.setdefault(part, {})[name_of_field] = value
-        replaced = {part: _replace(self, part, fields) for part, fields in parts.items()}
-        return dataclasses.replace(self, name=name or self.name, **replaced)  # type: ignore[arg-type]
+        return assign(self, changes, name)
 
 
-def _replace(owner: Profile, part: str, fields: dict[str, object]) -> object:
-    parts = [f.name for f in dataclasses.fields(owner) if dataclasses.is_dataclass(getattr(owner, f.name))]
-    if part not in parts:
-        raise ValueError(f"a profile has no part {part!r}. Its parts: {', '.join(parts)}. Write part__field=value.")
+def assign(profile: Profile, changes: Mapping[str, object], name: str | None = None, mark: str = "__") -> Profile:
+    """Return a copy of a profile with values changed.
+
+    Args:
+        changes: values by address.
+        mark: what stands between part and field in an address; messages have addresses as they were typed.
+
+    Raises:
+        ValueError: as `Profile.variant`.
+    """
+    parts: dict[str, dict[str, object]] = {}
+    for address, value in changes.items():
+        part, _, field_name = address.partition(mark)
+        parts.setdefault(part, {})[field_name] = value
+    replaced = {part: _replace(profile, part, fields, mark) for part, fields in parts.items()}
+    return dataclasses.replace(profile, name=name or profile.name, **replaced)  # type: ignore[arg-type]
+
+
+def check(profile: Profile) -> None:
+    """Look at every value of a profile, however it was put together.
+
+    Raises:
+        ValueError: one is of another type, or one that it cannot have.
+    """
+    for part in _parts(profile):
+        values = getattr(profile, part)
+        for name, hint in _hints(type(values)).items():
+            _check(f"{part}__{name}", getattr(values, name), hint)
+
+
+def check_seed(seed: SupportsIndex) -> int:
+    """Return a seed as a plain whole number, also where it comes from numpy.
+
+    Raises:
+        ValueError: it is none, or none that every library takes.
+    """
+    plain = operator.index(seed) if isinstance(seed, SupportsIndex) and not isinstance(seed, bool) else seed
+    _check("the seed", plain, Seed)
+    return plain
+
+
+def limits_of(hint: object) -> Limits | None:
+    """Return what is declared beside a type; beside those of switches there is nothing to declare."""
+    for part in (hint, *get_args(hint)):  # a union has it in a part
+        if get_origin(part) is Annotated:
+            return get_args(part)[1]
+    return None
+
+
+def _parts(profile: Profile) -> list[str]:
+    return [f.name for f in dataclasses.fields(profile) if dataclasses.is_dataclass(getattr(profile, f.name))]
+
+
+def _replace(owner: Profile, part: str, fields: dict[str, object], mark: str) -> object:
+    if part not in (parts := _parts(owner)):
+        raise ValueError(f"a profile has no part {part!r}. Its parts: {', '.join(parts)}. Write part{mark}field=value.")
     old = getattr(owner, part)
     known = [f.name for f in dataclasses.fields(old)]
     if unknown := [name for name in fields if name not in known]:
         raise ValueError(f"{part!r} has no field {unknown[0]!r}. Its fields: {', '.join(known)}.")
     for name, value in fields.items():
-        _check_type(f"{part}__{name}", value, get_type_hints(type(old))[name])
+        _check(f"{part}{mark}{name}", value, _hints(type(old))[name])
     return dataclasses.replace(old, **fields)  # type: ignore[arg-type]
+
+
+def _hints(part: type) -> dict[str, Any]:
+    return get_type_hints(part, include_extras=True)
+
+
+def _check(address: str, value: object, hint: Any) -> None:
+    limits, expected = limits_of(hint), _plain(hint)
+    _check_type(address, value, expected)
+    if limits:
+        null = "null" if "." in address else "None"  # as `--set` reads it
+        ranges.check(address, value, limits, null if type(None) in get_args(expected) else "")
+
+
+def _plain(hint: Any) -> Any:
+    """Return a type without what is declared beside it."""
+    if get_origin(hint) is Annotated:
+        return get_args(hint)[0]
+    return reduce(or_, map(_plain, get_args(hint))) if get_args(hint) else hint
 
 
 def _check_type(address: str, value: object, expected: type) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from gecalign import bars, checks_machine, checks_texts, checks_training, processes, reward_check, store
+from gecalign import bars, checks_machine, checks_texts, checks_training, processes, reward_check, settings, store
 from gecalign.checks import Check, Patient, Status, quiet
 from gecalign.systems import UNTRAINED
 from gecalign.trained import TRAINED
@@ -220,10 +220,11 @@ def show(found: Sequence[Check]) -> None:
         return
     table = Table("", "check", "what was found", box=None, header_style="dim", pad_edge=False)
     for check in found:
-        table.add_row(Text(check.status.upper(), COLOURS[check.status]), Text(check.name), Text(check.words))
+        words = settings.as_typed(check.words)
+        table.add_row(Text(check.status.upper(), COLOURS[check.status]), Text(check.name), Text(words))
     console.print(table)
 
 
 def line(check: Check) -> str:
-    """Return a check as a line of text."""
-    return f"{check.status.upper():<5} {check.name}: {check.words}"
+    """Return a check as a line of text, with settings as they are given in a shell."""
+    return f"{check.status.upper():<5} {check.name}: {settings.as_typed(check.words)}"

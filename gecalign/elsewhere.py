@@ -84,10 +84,12 @@ def run(root: Path, to: Path, builds: Sequence[Build] = BUILDS, profile: str = "
     """
     rows = [_built(build, root, profile) for build in builds]
     to.mkdir(parents=True, exist_ok=True)
-    pd.DataFrame([row["build"] for row in rows]).to_csv(to / "builds.csv", index=False, float_format="%.4f")
-    pd.DataFrame(_claims(rows)).to_csv(to / "claims.csv", index=False, float_format="%.5g")
-    pairs = pd.DataFrame(_pairs(builds, [row["build"] for row in rows], root, profile))
-    pairs.to_csv(to / "pairs.csv", index=False, float_format="%.4f")
+    built = [row["build"] for row in rows]
+    tables = {"builds": (built, "%.4f"), "claims": (_claims(rows), "%.5g"),
+              "pairs": (_pairs(builds, built, root, profile), "%.4f")}  # fmt: skip
+    for name, (found, floats) in tables.items():
+        text = pd.DataFrame(found).to_csv(index=False, float_format=floats, lineterminator="\n")
+        store.write_text(to / f"{name}.csv", text)
     return [row["build"] for row in rows]
 
 

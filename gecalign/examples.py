@@ -7,6 +7,7 @@ give the same bytes.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -32,6 +33,18 @@ class Example:
     reference: str
     demonstration: str
     edits: tuple[Edit, ...] | None = None
+
+
+def cleaned(text: str) -> str:
+    """Return a text as every example has it: on one line, white space of any kind as one blank, none at its ends.
+
+    A byte order mark in front, which belongs to a file and not to the text, is removed. (Within a text U+FEFF stays.)
+
+    >>> cleaned("\\ufeff She go\\r\\nhome.\\n")
+    'She go home.'
+    """
+    # of any kind: line ends of any system included
+    return re.sub(r"\s+", " ", text.lstrip("\ufeff")).strip()
 
 
 def write_jsonl(examples: Iterable[Example], path: Path) -> None:

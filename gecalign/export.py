@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gecalign import config, existing, licences, model_card, prompts, store
+from gecalign import config, existing, files, licences, model_card, prompts, store
 from gecalign.evaluation import Outputs
 from gecalign.model_card import Subject
 from gecalign.systems import CONTROL
@@ -72,15 +72,24 @@ def load(folder: Path, template: str | None = None) -> Exported:
     """
     from gecalign import models
 
+    prompt, decoding = check(folder, template)
+    return Exported(*models.load(folder), prompt, decoding)
+
+
+def check(folder: Path, template: str | None = None) -> tuple[config.Prompt, config.Decoding]:
+    """Return how the model in a folder is asked; raise what `load` raises, without loading the model."""
     if not folder.is_dir():
         raise ValueError(f"there is no folder {folder}. A model on the hub is fetched by `hf download` first.")
     prompt, decoding = _asking(folder, template)
     prompts.validate(prompt)
-    return Exported(*models.load(folder), prompt, decoding)
+    return prompt, decoding
 
 
-def push(folder: Path, repository: str, private: bool = False) -> str:
+def push(folder: Path, repository: str, private: bool = False, again: str = "the same command with --force") -> str:
     """Upload an exported folder to a model repository on the hub, made if need be; return its address.
+
+    Args:
+        again: what tries it once more, for the message.
 
     Raises:
         ValueError: the licence of the base forbids it so, `private` is asked of a public repository, or the hub
@@ -105,7 +114,7 @@ def push(folder: Path, repository: str, private: bool = False) -> str:
     except (OSError, HTTPError) as error:
         raise ValueError(
             f"{repository} could not be pushed ({type(error).__name__}: {_first_line(error)}). Go online, log in by "
-            f"`hf auth login` with a token that may write, and give the same command with --force. {folder} is whole."
+            f"`hf auth login` with a token that may write, and give {again}. {folder} is whole."
         ) from error
     return str(address)
 
@@ -198,10 +207,16 @@ def _asking(folder: Path, template: str | None) -> tuple[config.Prompt, config.D
             )
         return config.Prompt(template), config.Decoding()
     record = _record(folder)
-    prompt = config.Prompt(record["prompt"]["template"])
-    if template is not None:
-        prompts.check_same(record["prompt"]["digest"], prompts.digest(config.Prompt(template)))
-    return prompt, config.Decoding(**record["decoding"])
+    try:
+        prompt, decoding = config.Prompt(record["prompt"]["template"]), config.Decoding(**record["decoding"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise _damaged(folder, error) from None
+    if template not in (None, prompt.template):
+        raise ValueError(
+            f"the model in {folder} was trained with the prompt {prompt.template!r}, and --prompt is {template!r}. Its "
+            f"{RECORD} knows the prompt: leave --prompt out."
+        )
+    return prompt, decoding
 
 
 def _record(folder: Path) -> dict[str, Any]:
@@ -210,16 +225,21 @@ def _record(folder: Path) -> dict[str, Any]:
         if record["format"] != FORMAT:
             raise ValueError(f"format {record['format']} instead of {FORMAT}")
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"{folder / RECORD} cannot be read ({error!r}): it is damaged, or of another version of gecalign. Export "
-            "the model again."
-        ) from None
+        raise _damaged(folder, error) from None
     return record
+
+
+def _damaged(folder: Path, error: Exception) -> ValueError:
+    return ValueError(
+        f"{folder / RECORD} cannot be read ({error!r}): it is damaged, or of another version of gecalign. Export the "
+        "model again."
+    )
 
 
 def _check_free(folder: Path, force: bool) -> None:
     """Raise ValueError where a folder holds anything but an earlier export that may be replaced."""
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        files.check_folder(folder, "the export")
         return
     if not folder.is_dir():
         raise ValueError(f"{folder} is a file. Give a folder that does not exist yet, or is empty.")

@@ -43,8 +43,9 @@ def ask(kind: str, name: str, revision: str, file: str) -> None:
 
 def ways_out(kind: str) -> str:
     """Return what to do where the hub does not give what is needed."""
+    offline = "without HF_HUB_OFFLINE=1, which is set; and " if constants.HF_HUB_OFFLINE else ""
     return (
-        "Three ways out: go online (without HF_HUB_OFFLINE=1; and `hf auth login` where it is gated); download it "
+        f"Three ways out: go online ({offline}`hf auth login` where it is gated); download it "
         f"elsewhere and set {SETTINGS[kind][0]} to the folder; or use the profile tiny, which needs no hub."
     )
 

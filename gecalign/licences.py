@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from gecalign import config
+from gecalign import config, files
 
 # As the hub calls them, by how the names of the bases begin.
 ON_THE_HUB = {"HuggingFaceTB/SmolLM": "apache-2.0", "meta-llama/Llama-3.2": "llama3.2"}
@@ -37,7 +37,7 @@ def write(model: config.Model, folder: Path) -> str:
     """Write what the licence of a base wants to stand beside a model made from it; return the licence."""
     licence = of(model)
     if licence == LLAMA:
-        (folder / "NOTICE").write_text(LLAMA_NOTICE + "\n", encoding="utf-8")
+        files.write_text(folder / "NOTICE", LLAMA_NOTICE + "\n")
         if text := _text(model):
             shutil.copyfile(text, folder / LLAMA_TEXT)
     return licence

@@ -2,7 +2,7 @@
 
 Dev BLEU is measured during training by the decoder that also measures the result, the checkpoint with the
 highest dev BLEU is kept, the log goes to `log.csv`, and training goes on from the last checkpoint where it
-was interrupted, to the same weights.
+was interrupted, to the same weights. One that breaks is stopped, and nothing of it is kept (`gecalign.health`).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from transformers import (
 from transformers.integrations import TensorBoardCallback
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
-from gecalign import bars, config, memory, metrics, models, processes, prompts
+from gecalign import bars, config, health, memory, metrics, models, processes, prompts, store
 from gecalign.decode import decode
 from gecalign.examples import Example
 from gecalign.lm_head import use_plain_head
@@ -154,14 +154,19 @@ def measured(trainer_class: type, evaluate_loss: bool = True) -> type:
     return Measured
 
 
-def finish(trainer: Any, evaluate_at: Sequence[int], temperature: float = 1.0) -> Any:
-    """Give a trainer its row order, its callbacks and, where it is seen, a progress bar; return it, ready to train."""
+def finish(trainer: Any, evaluate_at: Sequence[int], part: str, temperature: float = 1.0) -> Any:
+    """Give a trainer its row order, its callbacks and, where it is seen, a progress bar; return it, ready to train.
+
+    Args:
+        part: the part of the profile that its settings come from.
+    """
     use_plain_head(_without_adapters(trainer.model), temperature)
     if trainer.args.activation_checkpointing:  # the trainer does so when it starts; estimates need the memory before
         _without_adapters(trainer.model).activation_checkpointing_enable()
     trainer.order = torch.Generator()
+    trainer.watch = health.Watch(frozenset(evaluate_at), part)
     shown = [Progress()] if bars.watched() else []
-    for callback in (EvaluateAt(evaluate_at), SeedOrder(trainer.order), *shown):
+    for callback in (trainer.watch, EvaluateAt(evaluate_at), SeedOrder(trainer.order), *shown):
         trainer.add_callback(callback)
     trainer.remove_callback(PrinterCallback)
     return trainer
@@ -197,6 +202,7 @@ def shared_arguments(
         "metric_for_best_model": "bleu",
         "greater_is_better": True,
         "logging_steps": max(1, steps // LOG_ROWS),
+        "logging_nan_inf_filter": False,  # it takes losses that are no numbers out of the log, and nobody would know
         "disable_tqdm": True,  # `Progress` shows one, where somebody sees it
         "dataloader_pin_memory": models.device().type == "cuda",
         "report_to": engine.report_to.split(","),
@@ -317,27 +323,48 @@ def announce(method: str, seconds: float, plan: str = "") -> None:
 
 
 def run(trainer: Any, tokenizer: PreTrainedTokenizerBase, folder: Path) -> dict[str, Any]:
-    """Train, from the last checkpoint if there is one; save the best model and the log; return the facts."""
+    """Train, from the last checkpoint if there is one; save the best model and the log; return the facts.
+
+    Among them is a `warning` where the training taught nothing or destroyed the model, see `gecalign.health`.
+
+    Raises:
+        store.Spoiled: the training broke; its checkpoints are removed.
+    """
     checkpoints = folder / "checkpoints"
     for callback in trainer.callback_handler.callbacks:
         if isinstance(callback, TensorBoardCallback):  # beside the products; other trackers have places of their own
             callback.logging_dir = str(folder.parent / "tracking" / folder.name.removesuffix(".partial"))
+    try:
+        facts = _trained(trainer, tokenizer, folder, checkpoints)
+    except store.Spoiled:
+        if processes.is_main():
+            shutil.rmtree(checkpoints, ignore_errors=True)
+        raise
+    processes.wait()  # until nobody reads checkpoints any more
+    if processes.is_main():
+        shutil.rmtree(checkpoints)
+    return facts
+
+
+def _trained(trainer: Any, tokenizer: PreTrainedTokenizerBase, folder: Path, checkpoints: Path) -> dict[str, Any]:
+    before = health.probe(trainer.model)
     last = processes.from_main(lambda: _last_checkpoint(checkpoints))
     if last is None or _state(last).global_step < trainer.args.max_steps:  # else only what follows was cut off
         trainer.train(resume_from_checkpoint=str(last) if last else None)
     processes.wait()  # until the last checkpoint is written
     sizes = [(p.numel(), p.requires_grad) for p in trainer.accelerator.unwrap_model(trainer.model).parameters()]
     state = _state(checkpoints / f"checkpoint-{trainer.args.max_steps}")
+    fault, moved = processes.from_main(
+        lambda: _keep(trainer, tokenizer, folder, checkpoints / f"checkpoint-{state.best_global_step}", before)
+    )
+    trainer.watch.stop_if(fault, trainer.args, state.best_global_step)
     if processes.is_main():
-        best = _chosen(trainer, checkpoints / f"checkpoint-{state.best_global_step}")
-        models.save(best, tokenizer, folder / "model")
         log_table(state.log_history).to_csv(folder / "log.csv", index=False)
-    processes.wait()  # until nobody reads checkpoints any more
-    if processes.is_main():
-        shutil.rmtree(checkpoints)
+    warning = _warning(trainer, state, moved)
     return {
         "chosen_step": state.best_global_step,
         "dev_bleu": state.best_metric,
+        **({"warning": warning} if warning else {}),
         "updates": trainer.args.max_steps,
         "parameters": sum(size for size, _ in sizes),
         "trained_parameters": sum(size for size, trained in sizes if trained),
@@ -347,13 +374,42 @@ def run(trainer: Any, tokenizer: PreTrainedTokenizerBase, folder: Path) -> dict[
     }
 
 
+def _keep(
+    trainer: Any, tokenizer: PreTrainedTokenizerBase, folder: Path, checkpoint: Path, before: dict[str, torch.Tensor]
+) -> tuple[str, bool]:
+    """Save the model of a checkpoint, but for one with weights that are not finite.
+
+    Returns:
+        What is wrong with it, and whether it is another one than the start.
+    """
+    best = _chosen(trainer, checkpoint)
+    if fault := health.not_finite(best):
+        return fault, True
+    moved = health.has_moved(before, best)
+    # adapters are merged into the weights, so that all stages hold whole models
+    models.save(best.merge_and_unload() if is_peft_model(best) else best, tokenizer, folder / "model")
+    return "", moved
+
+
+def _warning(trainer: Any, state: TrainerState, moved: bool) -> str:
+    scored = {entry["step"]: entry["eval_bleu"] for entry in state.log_history if "eval_bleu" in entry}
+    start, rate = health.start_of(state, trainer.watch.start), trainer.args.learning_rate
+    warning = health.verdict(
+        {step: bleu for step, bleu in scored.items() if step > 0}, start, state.best_global_step, moved,
+        f"{trainer.watch.part}__learning_rate, which is {rate:g}",
+    )  # fmt: skip
+    if warning:
+        processes.say(f"{health.product(trainer.args)}: {warning}")
+    return warning
+
+
 def precision_of(trainer: Trainer) -> str:
     """Return the precision that a trainer computes in."""
     return "bf16" if trainer.args.bf16 else "fp16" if trainer.args.fp16 else "fp32"
 
 
 def _chosen(trainer: Any, checkpoint: Path) -> PreTrainedModel:
-    """Return the model of a checkpoint; adapters are merged into the weights, so that all stages hold whole models."""
+    """Return the model of a checkpoint, with its adapters beside the weights where it has some."""
     model = trainer.accelerator.unwrap_model(trainer.model)
     if not is_peft_model(model):
         return models.load(checkpoint)[0]
@@ -361,7 +417,7 @@ def _chosen(trainer: Any, checkpoint: Path) -> PreTrainedModel:
     from safetensors.torch import load_file
 
     set_peft_model_state_dict(model, load_file(checkpoint / "adapter_model.safetensors"))
-    return model.merge_and_unload()
+    return model
 
 
 def adapters(settings: config.LoRA) -> Any:

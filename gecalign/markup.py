@@ -1,6 +1,7 @@
 """Corrections made visible: what was taken out and what was put in, for terminal and page.
 
-Text comes from data, so it is escaped before it becomes markup, in either form.
+Text comes from data, so it is escaped before it becomes markup, in either form, and what cannot be seen in it (control
+and direction characters, blanks that are no blank) is made visible: it could drive a terminal, or turn a line round.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from typing import Literal, NamedTuple
 from rapidfuzz.distance import Levenshtein
 
 from gecalign.texts import WORD
+
+JOINERS = "\u200c\u200d"
 
 
 class Piece(NamedTuple):
@@ -47,7 +50,28 @@ Piece(kind='kept', text=' home.')]
 def to_html(source: str, hypothesis: str) -> str:
     """Return the difference as HTML, `<del>` and `<ins>`, everything else escaped."""
     tags = {"kept": "{}", "removed": "<del>{}</del>", "added": "<ins>{}</ins>"}
-    return "".join(tags[piece.kind].format(html.escape(piece.text)) for piece in difference(source, hypothesis))
+    return "".join(tags[piece.kind].format(text(piece.text)) for piece in difference(source, hypothesis))
+
+
+def text(data: str) -> str:
+    """Return text from data as HTML: escaped, and visible."""
+    return html.escape(visible(data))
+
+
+def visible(data: str) -> str:
+    """Return text with a sign for each character that cannot be seen: ␛, or its number in brackets.
+
+    Joiners stay: letters of some scripts, and emoji, are made with them.
+
+    >>> visible("a\u202eb")
+    'a⟨U+202E⟩b'
+    """
+    return "".join(char if char.isprintable() or char in JOINERS else _sign(char) for char in data)
+
+
+def _sign(char: str) -> str:
+    code = ord(char)
+    return chr(0x2400 + code) if code < 0x20 else "\u2421" if code == 0x7F else f"⟨U+{code:04X}⟩"
 
 
 def to_terminal(source: str, hypothesis: str, colour: bool = True) -> str:
@@ -55,24 +79,23 @@ def to_terminal(source: str, hypothesis: str, colour: bool = True) -> str:
     styles = {"kept": "{}", "removed": "\033[9;31m{}\033[0m", "added": "\033[32m{}\033[0m"}
     plain = {"kept": "{}", "removed": "[-{}-]", "added": "{{+{}+}}"}
     chosen = styles if colour else plain
-    return "".join(chosen[p.kind].format(_printable(p.text)) for p in difference(source, hypothesis))
+    return "".join(chosen[p.kind].format(visible(p.text)) for p in difference(source, hypothesis))
 
 
 def tokens(texts: Sequence[str], marked: Sequence[bool]) -> str:
     """Return tokens as boxes, some of them marked, as HTML; blanks and line ends are made visible."""
-    visible = [html.escape(text.replace(" ", "\u2423").replace("\n", "\u21b5")) for text in texts]
+    shown = [text(one.replace(" ", "\u2423").replace("\n", "\u21b5")) for one in texts]
     boxes = (
-        f"<mark>{text}</mark>" if counted else f"<span>{text}</span>"
-        for text, counted in zip(visible, marked, strict=True)
+        f"<mark>{one}</mark>" if counted else f"<span>{one}</span>" for one, counted in zip(shown, marked, strict=True)
     )
     return f'<p class="tokens">{" ".join(boxes)}</p>'
 
 
 def table(rows: Sequence[tuple[str, str, str]], headings: tuple[str, str, str] = ("", "source", "what changed")) -> str:
     """Return an HTML table of (label, source, hypothesis) rows: label, source, marked-up hypothesis."""
-    head = "".join(f"<th>{html.escape(text)}</th>" for text in headings)
+    head = "".join(f"<th>{text(one)}</th>" for one in headings)
     body = "".join(
-        f"<tr><td>{html.escape(label)}</td><td>{html.escape(source)}</td><td>{to_html(source, hypothesis)}</td></tr>"
+        f"<tr><td>{text(label)}</td><td>{text(source)}</td><td>{to_html(source, hypothesis)}</td></tr>"
         for label, source, hypothesis in rows
     )
     return f'<table class="corrections"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
@@ -109,8 +132,3 @@ def _merged(pieces: Sequence[Piece]) -> list[Piece]:
         else:
             merged.append(piece)
     return merged
-
-
-def _printable(text: str) -> str:
-    # a control character from data could drive the terminal
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)

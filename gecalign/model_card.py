@@ -14,10 +14,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gecalign import compare, config, data, licences, metrics, tables
+from gecalign import compare, config, licences, metrics, rowfiles, tables
 from gecalign.evaluation import Outputs
 from gecalign.store import Stage
 from gecalign.systems import LABELS, SYSTEMS
+from gecalign.textfiles import suffix
 
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult, ModelCard
@@ -342,4 +343,4 @@ def _on_hub(model: config.Model) -> bool:
 
 def _data_on_hub(source: config.Data) -> bool:
     path = Path(source.source).expanduser()
-    return source.source != "tinygec" and not path.exists() and path.suffix not in data.TEXT_FILES
+    return source.source != "tinygec" and not path.exists() and suffix(path) not in rowfiles.TABLE_SUFFIXES

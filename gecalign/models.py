@@ -102,6 +102,10 @@ def load(config: Model | Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase
     name, revision = (str(folder), None) if folder else (config.name, config.revision)  # type: ignore[union-attr]
     if folder:
         _check_folder(folder)
+    elif _is_path(name):
+        raise ValueError(
+            f"there is no model folder {name} (model__name). Check the spelling, and the folder you are in."
+        )
     elif revision is None:
         raise ValueError(
             f"{name!r} is not a local folder. As the name of a model on the hub it needs a pinned revision "
@@ -119,7 +123,8 @@ def load(config: Model | Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase
             name, revision=revision, dtype=torch.float32, use_safetensors=True, output_loading_info=True
         )
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise ValueError(f"the model {name!r} could not be loaded ({error}). {_way_out(folder)}") from error
+        words = " ".join(str(error).split())  # of some libraries, a page of them
+        raise ValueError(f"the model {name!r} could not be loaded ({words}). {_way_out(folder)}") from error
     if absent := sorted(report["missing_keys"]):  # the library would fill them with random numbers
         raise ValueError(f"the weights of {name!r} lack {len(absent)} tensors, such as {absent[0]}. {_way_out(folder)}")
     _prepare_tokenizer(tokenizer, name, model.get_input_embeddings().num_embeddings)
@@ -148,6 +153,11 @@ def _check_folder(folder: Path) -> None:
         )
 
 
+def _is_path(name: str) -> bool:
+    # a name on the hub is user/name at most
+    return name.startswith((".", "~")) or Path(name).is_absolute() or name.count("/") > 1 or "\\" in name
+
+
 def _way_out(folder: Path | None) -> str:
     if folder:
         return "A file in this folder is damaged or belongs to another model: copy or download the folder again."
@@ -156,7 +166,8 @@ def _way_out(folder: Path | None) -> str:
 
 def _prepare_tokenizer(tokenizer: PreTrainedTokenizerBase, name: str, vocabulary: int) -> None:
     if tokenizer.eos_token is None:
-        raise ValueError(f"the tokenizer of {name!r} has no EOS token, so no model could learn where to stop.")
+        raise ValueError(f"the tokenizer of {name!r} has no EOS token, so no model could learn where to stop. "
+                         "Name one in its tokenizer_config.json (eos_token).")  # fmt: skip
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     if (largest := max(tokenizer.get_vocab().values())) >= vocabulary:

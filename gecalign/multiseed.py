@@ -40,12 +40,7 @@ def study(profile: str | config.Profile, seeds: int, jobs: int | None = None) ->
     Raises:
         ValueError: fewer than two seeds, or fewer than one job.
     """
-    if seeds < 2:
-        raise ValueError(f"--seeds is {seeds}; expected at least 2: one run says nothing about seeds.")
-    if jobs is not None and jobs < 1:
-        raise ValueError(f"--jobs is {jobs}; expected at least 1.")
-    if processes.count() > 1 and jobs not in (None, 1):
-        raise ValueError(f"{processes.count()} processes share every seed; --jobs starts more of them. Leave it out.")
+    check(seeds, jobs)
     studies = [Study(profile, seed) for seed in range(seeds)]
     first = studies[0]
     first.corpus  # noqa: B018 - shared by all, so made before they start
@@ -64,6 +59,16 @@ def study(profile: str | config.Profile, seeds: int, jobs: int | None = None) ->
     return store.obtain(first.root, "results", spec, make).folder
 
 
+def check(seeds: int, jobs: int | None = None) -> None:
+    """Raise ValueError where there are fewer than two seeds, or fewer than one job."""
+    if seeds < 2:
+        raise ValueError(f"--seeds is {seeds}; expected at least 2: one run says nothing about seeds.")
+    if jobs is not None and jobs < 1:
+        raise ValueError(f"--jobs is {jobs}; expected at least 1.")
+    if processes.count() > 1 and jobs not in (None, 1):
+        raise ValueError(f"{processes.count()} processes share every seed; --jobs starts more of them. Leave it out.")
+
+
 def obtain(profile: str, seeds: int = 2, jobs: int | None = None) -> results.Results:
     """Return the committed results of a profile, and where it has none, those of a study that is made now by `jobs`.
 
@@ -79,7 +84,8 @@ def publish(folder: Path, to: Path) -> None:
     if processes.is_main():
         to.mkdir(parents=True, exist_ok=True)
         for name in results.FILES:
-            shutil.copy(folder / name, to / name)
+            with store.writing(to / name) as beside:
+                shutil.copyfile(folder / name, beside)
     processes.wait()
 
 

@@ -30,7 +30,8 @@ CHRF_BETA = 2  # chrF2: recall counts twice
 
 def sacre_bleu() -> BLEU:
     """Return sacreBLEU's default BLEU: 13a tokens, case kept, exponential smoothing."""
-    return BLEU(force=True)  # force: learner corpora often come tokenised, and sacreBLEU would warn each time
+    # force: learner corpora often come tokenised, and sacreBLEU would warn each time; `gecalign.sentences` does, once
+    return BLEU(force=True)
 
 
 def sacre_chrf(word_order: int) -> CHRF:

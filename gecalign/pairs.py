@@ -16,12 +16,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from gecalign import prompts
-from gecalign.config import Pairs, Prompt
+from gecalign.config import SELECTIONS, Pairs, Prompt
 from gecalign.edit_score import corrections_made
 from gecalign.examples import Example
 from gecalign.rewards import Objective
-
-SELECTIONS = ("best-worst", "random", "reference")
 
 # Why a prompt gives no pair, in the order in which it is looked for.
 TRUNCATED = "too few complete samples"

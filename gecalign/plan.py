@@ -7,6 +7,7 @@ and costs nothing. Sizes come from `gecalign.sizes`, memory from `gecalign.memor
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -122,7 +123,13 @@ def this_machine(profile: config.Profile) -> Machine:
 
 
 def gpu(gigabytes: float) -> Machine:
-    """Return a machine with a GPU of so many GB that has bf16; a gigabyte is left to the system."""
+    """Return a machine with a GPU of so many GB that has bf16; a gigabyte is left to the system.
+
+    Raises:
+        ValueError: it would have no more than that.
+    """
+    if not 1 < gigabytes < math.inf:
+        raise ValueError(f"--gpu is {gigabytes:g}; expected the GPU's memory in GB, more than 1.")
     return Machine(f"a GPU with {gigabytes:g} GB", True, "bf16", int((gigabytes - 1) * 1e9))
 
 
@@ -135,8 +142,10 @@ def make(study: Study, seeds: int = 1, machine: Machine | None = None, rates: Sp
         rates: how fast it is; None: measured here, in seconds, where `machine` is None too; else times are 0.
 
     Raises:
-        ValueError: nothing is known about the corpus or the model.
+        ValueError: nothing is known about the corpus or the model, or there is no seed.
     """
+    if seeds < 1:
+        raise ValueError(f"--seeds is {seeds}; expected at least 1.")
     elsewhere = machine is not None and rates is None
     rates = NO_CLOCK if elsewhere else rates
     machine = machine or this_machine(study.profile)

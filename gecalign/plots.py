@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 
 from gecalign.beside import Beside
 from gecalign.compare import Difference, Interval
-from gecalign.store import project_folder
+from gecalign.store import project_folder, writing
 
 BLACK, ORANGE, SKY, GREEN, BLUE, VERMILION, PURPLE = (
     "#000000", "#E69F00", "#56B4E9", "#009E73", "#0072B2", "#D55E00", "#CC79A7",
@@ -339,4 +339,5 @@ def save(made: Figure, name: str) -> None:
     """Write a figure to `images/` in the project that one works in, under the published study's name for it."""
     folder = project_folder() / "images"
     folder.mkdir(exist_ok=True)
-    made.savefig(folder / name, dpi=150)
+    with writing(folder / name) as beside:
+        made.savefig(beside, dpi=150)

@@ -1,7 +1,8 @@
 """What a system wrote, one `Prediction` a sentence, and the files that hold such texts.
 
-Our own files are JSONL with the keys of `Prediction`. `read_parallel` also takes what others have: CSV with
-such columns, or plain text with one sentence a line, for hypotheses, sources and references alike.
+Our own files are JSONL with the keys of `Prediction`. `read_parallel` also takes what others have: tables with such
+columns, or plain text with one sentence a line, for hypotheses, sources and references alike (`gecalign.rowfiles` says
+how a file is read, `gecalign.cells` an id and a flag, `gecalign.sentences` a sentence).
 """
 
 from __future__ import annotations
@@ -12,8 +13,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from gecalign.textfiles import Row, csv_rows, json_rows, read_utf8
+from gecalign import cells, rowfiles, sentences
+from gecalign.rowfiles import Row
+from gecalign.textfiles import unnamed
 
+SHOWN = 200  # characters of a cell that is no text
 COLUMNS = ("hypothesis", "source", "reference")
 
 
@@ -30,6 +34,14 @@ class Prediction:
 
 
 @dataclass(frozen=True, slots=True)
+class Table:
+    """The rows of one file, and the file."""
+
+    path: Path
+    rows: list[Row]
+
+
+@dataclass(frozen=True, slots=True)
 class ParallelTexts:
     """Texts in the same order; `references` has the references of each sentence."""
 
@@ -37,6 +49,7 @@ class ParallelTexts:
     sources: list[str]
     references: list[tuple[str, ...]]
     truncated: list[bool] | None
+    notes: tuple[str, ...] = ()  # what was changed in the texts, and what looks wrong with them, in sentences
 
 
 def write(predictions: Sequence[Prediction], path: Path) -> None:
@@ -55,65 +68,119 @@ def read_parallel(hypotheses: Path, sources: Path | None, references: Sequence[P
     """Read hypotheses, sources and references; the last two may stand in the file of the hypotheses.
 
     Raises:
-        ValueError: a file is missing, empty, not UTF-8 or malformed, lacks the column, repeats an id, has
-            another number of sentences than the others, or an empty source or reference.
+        ValueError: a file is missing, empty, of another kind than it says, in another encoding or malformed, lacks the
+            column, repeats an id, has another number of sentences than the others, a flag that is none, half of a
+            character, or an empty source or reference.
     """
-    rows = read_rows(hypotheses, "hypothesis")
-    source_rows = read_rows(sources, "source") if sources else rows
-    reference_rows = [read_rows(path, "reference") for path in references] or [rows]
-    for path, others in ((sources, source_rows), *zip(references, reference_rows, strict=False)):
-        _check_aligned(hypotheses, rows, path or hypotheses, others)
-    column = [
-        _column(found, "reference", path)
-        for found, path in zip(reference_rows, references or [hypotheses], strict=True)
-    ]
-    return ParallelTexts(
-        hypotheses=_column(rows, "hypothesis", hypotheses),
-        sources=_column(source_rows, "source", sources or hypotheses),
-        references=list(zip(*column, strict=True)),
-        truncated=[bool(row["truncated"]) for row in rows] if all("truncated" in row for row in rows) else None,
+    check_read_once([hypotheses, *([sources] if sources else []), *references])
+    return parallel(
+        read_table(hypotheses, "hypothesis"),
+        read_table(sources, "source") if sources else None,
+        [read_table(path, "reference") for path in references],
     )
 
 
-def read_rows(path: Path, column: str) -> list[Row]:
+def parallel(hypotheses: Table, sources: Table | None, references: Sequence[Table]) -> ParallelTexts:
+    """Return the texts of tables that are read; raises what `read_parallel` does."""
+    for other in (sources or hypotheses, *references):
+        _check_aligned(hypotheses, other)
+    notes: list[str] = []
+    columns = {
+        "hypotheses": _texts(hypotheses, "hypothesis", notes),
+        "sources": _texts(sources or hypotheses, "source", notes),
+        **{f"references{f' {number}' if number > 1 else ''}": _texts(table, "reference", notes)
+           for number, table in enumerate(references or [hypotheses], start=1)},
+    }  # fmt: skip
+    found, original, *corrections = columns.values()
+    return ParallelTexts(
+        hypotheses=found,
+        sources=original,
+        references=list(zip(*corrections, strict=True)),
+        truncated=_flags(hypotheses),
+        notes=(*notes, *sentences.unlike_tokens(columns)),
+    )
+
+
+def read_table(path: Path, column: str) -> Table:
     """Read a file as rows; in plain text, each line is a row with `column` alone."""
-    if not read_utf8(path).strip():
-        raise ValueError(f"{path} is empty: it should hold one sentence a line, or JSONL or CSV rows.")
-    rows = _parse(path, column)
-    ids = Counter(str(row["id"]) for row in rows if "id" in row)
+    rows = rowfiles.read(path, COLUMNS, column)
+    if not rows:
+        raise ValueError(f"{path} is empty or holds no row: it should hold one sentence a line, or JSONL or CSV rows.")
+    ids = Counter(name for row in rows if (name := _id(row)) is not None)
     if repeated := [name for name, count in ids.items() if count > 1]:
         raise ValueError(f"{path} has the id {repeated[0]!r} {ids[repeated[0]]} times; ids must be unique.")
-    return rows
+    return Table(path, rows)
 
 
-def _parse(path: Path, column: str) -> list[Row]:
-    if path.suffix == ".csv":
-        return csv_rows(path)
-    if path.suffix in (".jsonl", ".json"):
-        return json_rows(path, ", ".join(COLUMNS))
-    return [{column: line} for line in read_utf8(path).removesuffix("\n").split("\n")]
+def check_read_once(paths: Sequence[Path]) -> None:
+    """Raise `ValueError` where standard input or one pipe is asked for twice: it can be read only once."""
+    names = ["standard input" if str(path) in ("-", "/dev/stdin", "/dev/fd/0") else str(path) for path in paths
+             if unnamed(path) and str(path) != "/dev/null"]  # fmt: skip
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ValueError(f"{twice[0]} can be read only once, and is given {names.count(twice[0])} times. Use files.")
 
 
-def _check_aligned(first: Path, rows: Sequence[dict], second: Path, others: Sequence[dict]) -> None:
-    if len(rows) != len(others):
+def same_cell(key: str, one: object, other: object) -> bool:
+    """Return whether two cells say the same: ids up to how they are written (a missing one says nothing), or texts."""
+    if key == "id":
+        names = cells.identity(one), cells.identity(other)
+        return None in names or names[0] == names[1]
+    return sentences.normal(str(one)) == sentences.normal(str(other))
+
+
+def _id(row: Row) -> str | None:
+    return cells.identity(row["id"]) if "id" in row else None
+
+
+def _flags(table: Table) -> list[bool] | None:
+    has = ["truncated" in row for row in table.rows]
+    if not any(has):
+        return None
+    if not all(has):
         raise ValueError(
-            f"{first} has {len(rows)} sentences and {second} has {len(others)}: they must be parallel, in the same "
-            "order. Check that no line was dropped, and that an empty output is still an empty line."
+            f"row {has.index(False) + 1} of {table.path} has no 'truncated', and row {has.index(True) + 1} has: "
+            "expected it in every row or in none."
         )
-    for number, (row, other) in enumerate(zip(rows, others, strict=True), start=1):
-        if "id" in row and "id" in other and str(row["id"]) != str(other["id"]):
-            raise ValueError(f"row {number} is {row['id']!r} in {first}, but {other['id']!r} in {second}.")
+    return [
+        cells.flag(row["truncated"], f"row {number} of {table.path} has as truncated")
+        for number, row in enumerate(table.rows, start=1)
+    ]
 
 
-def _column(rows: Sequence[Row], column: str, path: Path) -> list[str]:
-    if not rows:
-        raise ValueError(f"{path} holds no row.")
-    for number, row in enumerate(rows, start=1):
-        if column not in row:
-            hint = "" if column == "hypothesis" else f" Give the file that has it: --{column}s FILE."
-            raise ValueError(f"row {number} of {path} has no {column!r}; its columns: {', '.join(row)}.{hint}")
-        if not isinstance(row[column], str):
-            raise ValueError(f"row {number} of {path} has {row[column]!r} as its {column}; expected a string.")
-        if column != "hypothesis" and not str(row[column]).strip():
-            raise ValueError(f"row {number} of {path} has an empty {column}. Remove the sentence from all files.")
-    return [str(row[column]) for row in rows]
+def _check_aligned(first: Table, second: Table) -> None:
+    if len(first.rows) != len(second.rows):
+        raise ValueError(
+            f"{first.path} has {len(first.rows)} sentences and {second.path} has {len(second.rows)}: they must be "
+            "parallel, in the same order. Check that no line was dropped, and that an empty output is still an empty "
+            "line."
+        )
+    for number, (row, other) in enumerate(zip(first.rows, second.rows, strict=True), start=1):
+        one, same = _id(row), _id(other)
+        if None not in (one, same) and one != same:
+            raise ValueError(f"row {number} is {one!r} in {first.path}, but {same!r} in {second.path}.")
+
+
+def _texts(table: Table, column: str, notes: list[str]) -> list[str]:
+    found = [_text(row, column, f"row {number} of {table.path}") for number, row in enumerate(table.rows, start=1)]
+    tidied, said = sentences.tidied(found, f"{table.path}, {column}")
+    if column != "hypothesis" and "" in tidied:
+        row = tidied.index("") + 1
+        raise ValueError(f"row {row} of {table.path} has an empty {column}. Remove the sentence from all files.")
+    notes += said
+    return tidied
+
+
+def _text(row: Row, column: str, where: str) -> str:
+    if column not in row:
+        hint = "" if column == "hypothesis" else f" Give the file that has it: --{column}s FILE."
+        raise ValueError(f"{where} has no {column!r}; its columns: {', '.join(row)}.{hint}")
+    text = row[column]
+    if not isinstance(text, str):
+        shown = repr(text)[:SHOWN]
+        raise ValueError(f"{where} has {shown} as its {column}; expected a string.")
+    if half := sentences.half_of_a_character(text):
+        raise ValueError(
+            f"{where} has {half!r} in its {column}, half of a character, which no file can hold. The text was cut "
+            "in the middle of a character: write it again, or remove that half."
+        )
+    return text

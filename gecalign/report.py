@@ -16,15 +16,15 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from gecalign import compare, design, metrics
+from gecalign import compare, config, design, metrics
 from gecalign.behaviour import Rates, behaviour, rates
 from gecalign.compare import RESAMPLES, Difference, Equivalence, Interval, ScoreFunction
 from gecalign.design import ALPHA, POWER
 from gecalign.edit_score import precision_recall_f
 from gecalign.metrics import METRICS, Array, Metric
-from gecalign.predictions import read_parallel, read_rows
+from gecalign.predictions import Table, check_read_once, parallel, read_table, same_cell
 from gecalign.systems import LABELS
-from gecalign.textfiles import Row
+from gecalign.textfiles import stem, unnamed
 from gecalign.texts import References, check_parallel
 
 COPY = LABELS["copy"]  # the control that is always there: a system that does nothing
@@ -87,6 +87,7 @@ class Report:
     level: float
     alpha: float
     power: float
+    notes: tuple[str, ...] = ()  # on the texts, see `gecalign.sentences`
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,7 @@ class Inputs:
     sources: list[str]
     references: list[tuple[str, ...]]
     truncated: dict[str, list[bool]]  # of the systems whose file tells it
+    notes: tuple[str, ...] = ()  # what was changed in the texts, and what looks wrong with them
 
 
 def build(
@@ -110,6 +112,7 @@ def build(
     resamples: int = RESAMPLES,
     seed: int = 0,
     notify: Callable[[str], object] = lambda _: None,
+    notes: Sequence[str] = (),
 ) -> Report:
     """Compare systems with one of them on the same sentences, and all with doing nothing.
 
@@ -121,6 +124,7 @@ def build(
         margin: the largest difference of the leading metric that does not matter; to be stated before looking.
         metric: the name of the leading one.
         notify: is told what is under way.
+        notes: what a reader has to know about the texts, in sentences.
 
     Raises:
         ValueError: a list has the wrong length or holds something that is not a string, a name is unknown or taken,
@@ -130,7 +134,7 @@ def build(
     base = baseline if baseline is not None else next(iter(systems))
     if base not in texts:
         raise ValueError(f"the baseline {base!r} is none of the systems: {', '.join(texts)}.")
-    lead = _metric(metric)
+    lead, seed = _metric(metric), config.check_seed(seed)
     flags = truncated or {}
     if unknown := sorted(set(flags) - set(texts)):
         raise ValueError(f"truncated is given for {unknown[0]!r}, which is none of the systems: {', '.join(texts)}.")
@@ -197,6 +201,7 @@ def build(
         level=compare.LEVEL,
         alpha=ALPHA,
         power=POWER,
+        notes=tuple(notes),
     )  # fmt: skip
 
 
@@ -208,10 +213,10 @@ def named(files: Sequence[Path]) -> dict[str, Path]:
     """
     if len(files) < 2:
         raise ValueError(f"compare takes two or more files, and {len(files)} came. For one: gecalign score FILE.")
-    real = [path.resolve() for path in files]
+    real = [path if unnamed(path) else path.resolve() for path in files]
     if twice := [path for path, found in zip(files, real, strict=True) if real.count(found) > 1]:
         raise ValueError(f"{twice[-1]} is given twice: a system cannot be compared with itself.")
-    for name in (lambda p: p.stem, lambda p: f"{p.parent.name}/{p.stem}", lambda p: f"{p.parent.name}/{p.name}", str):
+    for name in (stem, lambda p: f"{p.parent.name}/{stem(p)}", lambda p: f"{p.parent.name}/{p.name}", str):
         names = [name(path) for path in real]
         if len(set(names)) == len(names):
             break
@@ -225,8 +230,10 @@ def find(name: str, files: Mapping[str, Path]) -> str:
         ValueError: none of them, or more than one.
     """
     found = [one for one, path in files.items() if name in (one, path.name, str(path))]
-    if len(found) != 1 and name != COPY:
-        raise ValueError(f"--baseline {name!r} is {len(found) or 'none'} of the systems: {', '.join([*files, COPY])}.")
+    if len(found) > 1:
+        raise ValueError(f"--baseline {name!r} may be any of {len(found)} systems. Give its name: {', '.join(found)}.")
+    if not found and name != COPY:
+        raise ValueError(f"--baseline {name!r} is none of the systems: {', '.join([*files, COPY])}.")
     return found[0] if found else COPY
 
 
@@ -237,18 +244,22 @@ def read(files: Mapping[str, Path], sources: Path | None, references: Sequence[P
         ValueError: whatever `predictions.read_parallel` raises, or the files are not of the same sentences in the same
             order, as far as the ids, sources and references in them tell.
     """
-    rows = {path: read_rows(path, "hypothesis") for path in files.values()}
-    (first, expected), *others = rows.items()
+    check_read_once([*files.values(), *([sources] if sources else []), *references])
+    tables = {name: read_table(path, "hypothesis") for name, path in files.items()}
+    first, *others = tables.values()
     keys = ["id", *([] if sources else ["source"]), *([] if references else ["reference"])]
-    for path, found in others:
-        _check_same(first, expected, path, found, keys)
-    texts = {name: read_parallel(path, sources, references) for name, path in files.items()}
+    for other in others:
+        _check_same(first, other, keys)
+    given = read_table(sources, "source") if sources else None
+    corrections = [read_table(path, "reference") for path in references]
+    texts = {name: parallel(table, given, corrections) for name, table in tables.items()}
     one = next(iter(texts.values()))
     return Inputs(
         systems={name: found.hypotheses for name, found in texts.items()},
         sources=one.sources,
         references=one.references,
         truncated={name: found.truncated for name, found in texts.items() if found.truncated is not None},
+        notes=_told_apart({name: found.notes for name, found in texts.items()}),
     )
 
 
@@ -379,6 +390,8 @@ def to_text(report: Report) -> str:
         + _shown(equivalence_table(report)),
         f"WHAT SYSTEMS DO\n{_shown(behaviour_table(report))}",
     ]
+    if report.notes:
+        parts.append("ABOUT THE TEXTS\n" + "\n".join(report.notes))
     if report.disagreements:
         parts.append("METRICS DISAGREE\n" + "\n".join(report.disagreements.values()))
     if report.luck is not None:
@@ -404,7 +417,10 @@ def _checked(
     if not systems:
         raise ValueError("there is no system; expected what at least one wrote, by its name.")
     if COPY in systems:
-        raise ValueError(f"{COPY!r} is the name of doing nothing, which is always compared; give another name.")
+        raise ValueError(
+            f"{COPY!r} is the name of doing nothing, which is always compared; give that system (its file) "
+            "another name."
+        )
     _, several, sources = check_parallel(sources, references, sources)
     if len(sources) < 2:
         raise ValueError("there is one sentence; expected two or more: one cannot show how sentences vary.")
@@ -434,20 +450,26 @@ def _metric(name: str) -> Metric:
     raise ValueError(f"unknown metric {name!r}. Metrics: {', '.join(one.name for one in METRICS)}.")
 
 
-def _check_same(
-    first: Path, expected: Sequence[Row], second: Path, found: Sequence[Row], keys: Sequence[str]
-) -> None:  # fmt: skip
-    if len(expected) != len(found):
+def _told_apart(notes: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    """Return what is said of several systems once, and before what is said of the hypotheses of one whose they are."""
+    lines = [f"{name}: {note}" if note.startswith("hypotheses ") else note for name, said in notes.items()
+             for note in said]  # fmt: skip
+    return tuple(dict.fromkeys(lines))
+
+
+def _check_same(first: Table, second: Table, keys: Sequence[str]) -> None:
+    if len(first.rows) != len(second.rows):
         raise ValueError(
-            f"{first} has {len(expected)} sentences and {second} has {len(found)}: they must be of the same sentences, "
-            "in the same order. Check that no line was dropped, and that an empty output is still an empty line."
+            f"{first.path} has {len(first.rows)} sentences and {second.path} has {len(second.rows)}: they must be of "
+            "the same sentences, in the same order. Check that no line was dropped, and that an empty output is still "
+            "an empty line."
         )
-    for number, (row, other) in enumerate(zip(expected, found, strict=True), start=1):
+    for number, (row, other) in enumerate(zip(first.rows, second.rows, strict=True), start=1):
         for key in keys:
-            if key in row and key in other and str(row[key]) != str(other[key]):
+            if key in row and key in other and not same_cell(key, row[key], other[key]):
                 raise ValueError(
-                    f"row {number} has the {key} {str(row[key])!r} in {first}, but {str(other[key])!r} in {second}: "
-                    "they must be of the same sentences, in the same order."
+                    f"row {number} has the {key} {str(row[key])!r} in {first.path}, but {str(other[key])!r} in "
+                    f"{second.path}: they must be of the same sentences, in the same order."
                 )
 
 

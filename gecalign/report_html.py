@@ -101,6 +101,7 @@ def page(made: Report) -> str:
         _section("What these sentences can show", _p(report.visible_words(made)),
                  _scrolling(report.visible_table(made), "smallest visible differences")),
         _section("Verdict", _verdicts(made), *_warnings(made)),
+        *([_section("About the texts", *map(_p, made.notes))] if made.notes else []),
         _section(f"Differences to {base}", *_differences(made)),
         _section("Scores", _p(f"0-100, with {100 * made.level:.0f} % intervals.", "note"),
                  _scrolling(report.score_table(made), "scores")),
@@ -214,7 +215,7 @@ def _examples(made: Report, name: str, shown: Sequence[Contrast], is_open: bool)
 
 
 def _example(made: Report, name: str, one: Contrast) -> str:
-    rows = [("source", escape(one.source)), *(("reference", escape(text)) for text in one.references)]
+    rows = [("source", markup.text(one.source)), *(("reference", markup.text(text)) for text in one.references)]
     if made.baseline != COPY:
         rows.append((made.baseline, markup.to_html(one.source, one.baseline)))
     rows.append((name, markup.to_html(one.source, one.system)))

@@ -206,14 +206,18 @@ def collect(studies: Sequence[Study], folder: Path) -> None:
         dict.fromkeys(("system", "split", "decoding"), "category")
     )
     for frame, name in ((pd.concat(sentences), "sentences"), (tables, "predictions")):
-        frame.to_parquet(folder / f"{name}.parquet", index=False, compression="zstd", compression_level=19)
-    pd.DataFrame(scores).to_csv(folder / "metrics.csv", index=False, float_format="%.6f")
+        _write_table(frame, folder / f"{name}.parquet")
+    _write_table(pd.DataFrame(scores), folder / "metrics.csv", "%.6f")
     _write_tables(studies, folder, tuple(TABLES))
     _write_record(_record(studies), folder)
 
 
 def renew_inside(studies: Sequence[Study], folder: Path) -> None:
     """Write the tables of `INSIDE` anew into a folder of results; its predictions stay what they are."""
+    if not (folder / "study.json").exists():
+        raise ValueError(
+            f"{folder} holds no results that could be renewed. Run the same command without --only-inside."
+        )
     record = json.loads((folder / "study.json").read_text(encoding="utf-8"))
     _write_tables(studies, folder, INSIDE)
     _write_record(record | {"inside": _inside(studies)}, folder)
@@ -224,10 +228,15 @@ def _write_tables(studies: Sequence[Study], folder: Path, names: Sequence[str]) 
 
     for name in names:
         whole = pd.concat([_of_seed(study.seed, TABLES[name](study)) for study in studies], ignore_index=True)
-        if name.endswith(".csv"):
-            whole.to_csv(folder / name, index=False, float_format="%.6g")
+        _write_table(whole, folder / name)
+
+
+def _write_table(table: pd.DataFrame, path: Path, floats: str = "%.6g") -> None:
+    with store.writing(path) as beside:
+        if path.suffix == ".csv":
+            table.to_csv(beside, index=False, float_format=floats, lineterminator="\n")
         else:
-            whole.to_parquet(folder / name, index=False, compression="zstd", compression_level=19)
+            table.to_parquet(beside, index=False, compression="zstd", compression_level=19)
 
 
 def _write_record(record: Mapping[str, Any], folder: Path) -> None:

@@ -23,6 +23,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -36,7 +37,9 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from gecalign import bars, processes
+from gecalign import bars, files, processes
+from gecalign.files import write_text as write_text
+from gecalign.files import writing as writing
 
 RECORD = "stage.json"
 VERSIONED_PACKAGES = (
@@ -78,6 +81,10 @@ class StageError(RuntimeError):
     """A stage could not be loaded or made; the message says what to do."""
 
 
+class Spoiled(StageError):
+    """What was begun broke in a way that going on cannot mend; what there is of it is thrown away."""
+
+
 class NotMade(StageError):
     """A product does not exist yet."""
 
@@ -100,9 +107,10 @@ def only_existing() -> Iterator[dict[Path, Stage]]:
         _loaded.reset(before)
 
 
-def runs_folder() -> Path:
-    """Return where products are kept: `$GECALIGN_RUNS`, or `runs/` in the project that one works in."""
-    return Path(os.environ.get("GECALIGN_RUNS") or project_folder() / "runs")
+def runs_folder(project: Path | None = None) -> Path:
+    """Return where products are kept: `$GECALIGN_RUNS`, or `runs/` in a project, by default the one worked in."""
+    named = os.environ.get("GECALIGN_RUNS")
+    return files.path(named) if named else (project or project_folder()) / "runs"
 
 
 def project_folder() -> Path:
@@ -146,7 +154,7 @@ def obtain(
             those of the others go to a scratch folder and are thrown away.
 
     Raises:
-        StageError: the product was changed after it was made, or the disk is full.
+        StageError: the product was changed after it was made, its training broke, or the disk is full.
     """
     spec = json.loads(json.dumps(spec))
     folder = root / f"{name}-{digest_of(spec)}"
@@ -211,13 +219,6 @@ def load(folder: Path) -> Stage:
     return Stage(folder, record)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a file so that it is there whole or not at all."""
-    temporary = path.with_name(f".{path.name}.tmp")  # hidden: one that a kill leaves behind is no product
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
-
-
 def _make(folder: Path, name: str, spec: Mapping[str, Any], make: Callable, announce: str, shared: bool) -> None:
     partial = folder.with_name(folder.name + ".partial")
     if not processes.is_main():
@@ -240,6 +241,9 @@ def _make(folder: Path, name: str, spec: Mapping[str, Any], make: Callable, anno
         record = json.loads(json.dumps(record))  # as it will be read, or the seal would not match
         sealed = record | {"seal": digest_of(record)}
         write_text(partial / RECORD, json.dumps(sealed, indent=1, ensure_ascii=False) + "\n")
+    except Spoiled:
+        shutil.rmtree(partial, ignore_errors=True)  # resumed, it would only break again
+        raise
     except Exception as error:
         if not _disk_is_full(error):
             raise

@@ -38,10 +38,13 @@ class Study:
 
     def __init__(self, profile: str | Profile = "tiny", seed: int = 0, runs: Path | None = None):
         self.profile = config.profile(profile) if isinstance(profile, str) else profile
+        config.check(self.profile)
+        self.seed = config.check_seed(seed)
         prompts.validate(self.profile.prompt)
-        self.seed = seed
+        for expression in {self.profile.pairs.reward, self.profile.grpo.reward}:
+            rewards.objective(expression)
         self.root = (runs or store.runs_folder()) / self.profile.name
-        self.folder = self.root / f"seed-{seed}"
+        self.folder = self.root / f"seed-{self.seed}"
 
     def variant(self, profile: Profile) -> Study:
         """Return the study of another profile with the same seed, in the same folder of runs."""
@@ -82,7 +85,10 @@ class Study:
             ValueError: there is no such system, or it is not trained.
         """
         if system in UNTRAINED:
-            raise ValueError(f"{system!r} is not trained, so it has neither a log nor a model of its own.")
+            raise ValueError(
+                f"{system!r} is not trained, so it has neither a log nor a model of its own. Trained systems: "
+                f"{', '.join(TRAINED)}."
+            )
         if system not in TRAINED:
             raise ValueError(f"unknown system {system!r}. Systems: {', '.join([*UNTRAINED, *TRAINED])}.")
         return TRAINED[system](self)

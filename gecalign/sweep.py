@@ -17,14 +17,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
+from filelock import FileLock
 
-from gecalign import config, processes
+from gecalign import config, files, processes, rowfiles
 from gecalign.trials import settings_digest
 
 if TYPE_CHECKING:
     from gecalign.study import Study
 
 GROUP_SIZES = (4, 8, 16)
+COLUMNS = ("design", "group size", "step", "BLEU", "prompts", "samples", "start", "profile", "digest", "seed")
 DESIGNS = ("equal steps", "equal samples", "equal prompts")
 
 
@@ -46,7 +48,7 @@ def variant(profile: config.Profile, design: str, group_size: int) -> config.Pro
     if batch * lasts % group_size:
         raise ValueError(
             f"under the design {design!r} an update would have {batch} samples, which are no whole groups of "
-            f"{group_size}. Give grpo__batch_size a multiple of {GROUP_SIZES[-1]}."
+            f"{group_size}. Set grpo__batch_size ({profile.grpo.batch_size}) to a multiple of {GROUP_SIZES[-1]}."
         )
     return profile.variant(grpo__group_size=group_size, grpo__batch_size=batch, grpo__updates_per_generation=lasts)
 
@@ -76,11 +78,20 @@ def checkpoints(study: Study, designs: Sequence[str] = DESIGNS, sizes: Sequence[
 def record(study: Study, log: Path) -> None:
     """Train all designs and sizes, and append their checkpoints, with seed and cost, to a table; done is done.
 
-    Columns: profile, its digest, seed, SFT's dev BLEU, design, group size, prompts and samples in all, step, BLEU.
+    Columns: those of `COLUMNS`.
+
+    Raises:
+        ValueError: the file is another table, or cannot be written; an update would hold no whole group.
     """
+    files.check_file(log, "--log")
     made: dict[str, Any] = {"profile": study.profile.name, "digest": settings_digest(study.profile), "seed": study.seed}
-    done = processes.from_main(lambda: pd.read_csv(log) if log.exists() else pd.DataFrame(columns=list(made)))
-    if (done[list(made)] == list(made.values())).all(axis=1).any():
+    done = processes.from_main(lambda: rowfiles.read_table(log, COLUMNS) if log.exists() else [])
+    if done and list(done[0]) != list(COLUMNS):
+        raise ValueError(
+            f"{log} is no table of checkpoints: it has the columns {', '.join(done[0])}; expected "
+            f"{', '.join(COLUMNS)}. Give another file (--log): a new one is made."
+        )
+    if any([row[name] for name in made] == [str(value) for value in made.values()] for row in done):
         return
     table = checkpoints(study)
     costs = summary(study, table)[["prompts", "samples"]].reset_index()
@@ -90,7 +101,9 @@ def record(study: Study, log: Path) -> None:
     if not processes.is_main():
         return
     log.parent.mkdir(parents=True, exist_ok=True)
-    rows.to_csv(log, mode="a", header=not log.exists(), index=False, float_format="%.3f")
+    text = rows.to_csv(columns=list(COLUMNS), header=False, index=False, float_format="%.3f", lineterminator="\n")
+    with FileLock(log.with_name(f".{log.name}.lock")):
+        files.append_text(log, text, ",".join(COLUMNS) + "\n")
 
 
 def summary(study: Study, table: pd.DataFrame) -> pd.DataFrame:

@@ -19,12 +19,14 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from trl import DPOConfig, DPOTrainer, GRPOConfig, GRPOTrainer, SFTConfig, SFTTrainer
 from trl.trainer.utils import add_fused_lm_head
 
-from gecalign import config, loop, models, processes, prompts, rewards, vllm_sampling
+from gecalign import config, health, loop, models, processes, prompts, rewards, store, vllm_sampling
 from gecalign.decode import decode
 from gecalign.examples import Example
 from gecalign.lm_head import use_plain_head
 from gecalign.pairs import PreferencePair
 
+# How PyTorch says so, on CPUs and on GPUs.
+NO_PROBABILITIES = ("probability tensor contains", "device-side assert")
 ENGINE, NO_LORA = config.Engine(), config.LoRA()  # what trains where nobody says otherwise
 
 
@@ -108,6 +110,7 @@ def grpo(
     shuffle_rewards: bool = False,
     engine: config.Engine = ENGINE,
     lora: config.LoRA = NO_LORA,
+    start_bleu: float | None = None,
 ) -> dict[str, Any]:
     """Train `model` to write more of what a reward prefers among its own samples, a group of them for each prompt.
 
@@ -117,6 +120,7 @@ def grpo(
         reference_model: what the KL divergence in the log is measured from where `beta` is 0. With `beta` above 0
             it is a part of the loss, and TRL loads the reference from where `model` was loaded from.
         shuffle_rewards: whether the rewards of a group are dealt out to its samples at random, as a control.
+        start_bleu: dev BLEU of `model`, where it is known: what checkpoints are compared with (`gecalign.health`).
     """
     trainer = grpo_trainer(
         model, reference_model, tokenizer, train, settings, prompt, decoding, seed, folder, engine, lora
@@ -125,6 +129,7 @@ def grpo(
     plan = grpo_plan(settings)
     seconds, tokens = _grpo_cost(trainer, train, settings, prompt, decoding, engine)
     loop.announce("grpo", seconds, f"{plan_in_words(plan)}, about {tokens:,} tokens; ")
+    trainer.watch.start = start_bleu
     trainer.groups_file, trainer.shuffle_rewards = folder / "groups.jsonl", shuffle_rewards
     facts = loop.run(trainer, tokenizer, folder)
     if trainer.use_vllm:
@@ -164,7 +169,9 @@ def sft_trainer(
         eval_dataset=Dataset.from_list(list(dev)),
     )
     steps = loop.evaluation_steps if evaluate_early else loop.even_steps
-    return loop.finish(trainer, steps(settings.steps, settings.evaluations))
+    # the settings of the controls, which do not start from the base, are those of `config.Continued`
+    part = "sft" if evaluate_early else "continued"
+    return loop.finish(trainer, steps(settings.steps, settings.evaluations), part)
 
 
 def dpo_trainer(
@@ -214,7 +221,7 @@ def dpo_trainer(
         train_dataset=_preferences(train, folder / "checkpoints" / "pairs"),
         eval_dataset=_preferences(held_out or train[:1], folder / "checkpoints" / "held-out"),
     )
-    return loop.finish(trainer, loop.even_steps(steps, settings.evaluations))
+    return loop.finish(trainer, loop.even_steps(steps, settings.evaluations), "dpo")
 
 
 def grpo_trainer(
@@ -277,7 +284,7 @@ def grpo_trainer(
     trainer.kl_reference, trainer.engine = reference_model.eval(), engine
     # a training that is resumed draws new samples, so it may be cut off only where it would have drawn new ones anyway
     checkpoints = loop.even_steps(settings.steps, settings.evaluations, settings.updates_per_generation)
-    return loop.finish(trainer, checkpoints, settings.temperature)
+    return loop.finish(trainer, checkpoints, "grpo", settings.temperature)
 
 
 class _Watched(GRPOTrainer):
@@ -295,7 +302,13 @@ class _Watched(GRPOTrainer):
     def _generate(self, *args: Any) -> Any:
         # around all tokens, or the weights would be converted for each anew
         with models.autocast(self.engine), models.converted_once(self.model):
-            return super()._generate(*args)
+            try:
+                return super()._generate(*args)
+            except RuntimeError as error:
+                if not any(words in str(error) for words in NO_PROBABILITIES):
+                    raise
+                fault = "the probabilities that samples are drawn with are no finite numbers"
+                raise store.Spoiled(health.broken(fault, self.args, self.state.global_step, "grpo")) from error
 
     def _calculate_rewards(self, *args: Any) -> Any:
         rewarded = super()._calculate_rewards(*args)  # (samples of all processes, rewards), group by group

@@ -115,7 +115,7 @@ def grpo(study: Study, shuffle_rewards: bool = False) -> Stage:
         dev = study.examples("dev")
         return train.grpo(
             model, reference, tokenizer, prompted, dev, settings, *study.asking, study.seed, folder, shuffle_rewards,
-            **study.means,
+            **study.means, start_bleu=study.sft().facts["dev_bleu"],
         )  # fmt: skip
 
     name = "grpo-shuffled" if shuffle_rewards else "grpo"

@@ -11,6 +11,7 @@ settled by these rows, never by the test set. `results/trials.csv` holds them; t
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -18,9 +19,10 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
-from gecalign import compare, config, metrics, processes, tables
+from gecalign import compare, config, files, metrics, processes, rowfiles, tables
 from gecalign.store import digest_of
 from gecalign.systems import CONTROL
+from gecalign.trained import TRAINED
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,8 +57,11 @@ def record(study: Study, systems: Sequence[str], log: Path, note: str = "") -> l
     """Measure systems on dev and append a row for each to the log; what is in the log already is left out.
 
     Raises:
-        ValueError: a system is unknown, or not trained.
+        ValueError: a system is unknown, or not trained; the log is another file, or cannot be written.
     """
+    if unknown := [system for system in systems if system not in TRAINED]:
+        raise ValueError(f"{unknown[0]!r} is no trained system. Trained systems: {', '.join(TRAINED)}.")
+    files.check_file(log, "--log")
     known = processes.from_main(lambda: {_key(row) for row in read_rows(log)})
     rows = []
     for system in systems:
@@ -130,7 +135,7 @@ def of_map(study: Study, miss: float, steps: int) -> Study:
     if study.profile.data.source != "tinygec":
         raise ValueError(
             f"the map needs demonstrations that leave a given share of the errors, which only TinyGEC can make; "
-            f"profile {study.profile.name} has those of {study.profile.data.source}."
+            f"profile {study.profile.name} has those of {study.profile.data.source}. Take a profile such as tiny."
         )
     return study.variant(study.profile.variant(data__miss=miss, sft__steps=steps))
 
@@ -143,11 +148,19 @@ def read(log: Path) -> pd.DataFrame:
 
 
 def read_rows(log: Path) -> list[dict[str, str]]:
-    """Return the rows of the log as text, none where there is no log yet."""
-    if not log.exists():
-        return []
-    with log.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+    """Return the rows of the log as text, none where there is no log yet.
+
+    Raises:
+        ValueError: the file is no such log.
+    """
+    rows = rowfiles.read_table(log, COLUMNS) if log.exists() else []
+    if rows and list(rows[0]) != list(COLUMNS):
+        found = next((name for name in rows[0] if name not in COLUMNS), "other columns, or another order")
+        raise ValueError(
+            f"{log} is no experiment log of this version: it has {found}; expected the columns {', '.join(COLUMNS)}. "
+            "Give another file (--log): a new one is made."
+        )
+    return [{name: str(value) for name, value in row.items()} for row in rows]
 
 
 def varying(log: pd.DataFrame, profile: config.Profile, system: str, *free: str, seed: int = 0) -> pd.DataFrame:
@@ -251,12 +264,13 @@ def _append(row: Mapping[str, Any], log: Path) -> None:
         return
     log.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(log.with_name(f".{log.name}.lock")):  # several processes may share a log
-        fresh = not log.exists()
-        with log.open("a", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-            if fresh:
-                writer.writeheader()
-            writer.writerow(row)
+        files.append_text(log, _csv(row), _csv(dict(zip(COLUMNS, COLUMNS, strict=True))))
+
+
+def _csv(row: Mapping[str, Any]) -> str:
+    text = io.StringIO()
+    csv.DictWriter(text, COLUMNS, lineterminator="\n").writerow(row)
+    return text.getvalue()
 
 
 def _gain(name: str, system: SystemEvaluation, control: SystemEvaluation) -> dict[str, float]:

@@ -13,9 +13,14 @@ import pytest
 os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1")
 
 import factories
+import hypothesis
 
 from gecalign.config import Profile
 from gecalign.study import Study
+
+# Generated examples are the same on every run, and few enough for the suite; a slow machine is no failure.
+hypothesis.settings.register_profile("quick", max_examples=60, derandomize=True, deadline=None, database=None)
+hypothesis.settings.load_profile("quick")
 
 PROJECT = Path(__file__).resolve().parents[1]
 

@@ -1,3 +1,4 @@
+import gzip
 import json
 import os
 import subprocess
@@ -167,7 +168,7 @@ def test_lines_from_stdin_are_corrected_one_by_one_in_order(settings):
     lines = ["she go home 1.", "Tom eat an apple 22.", "the dog see music 3."]
     alone = [call("correct", line, "--plain", *settings).strip() for line in lines]
     together = call("correct", "-", "--plain", *settings, input="\n".join([lines[0], "", *lines[1:]]))
-    assert [line.strip() for line in together.splitlines()] == alone
+    assert [line.strip() for line in together.splitlines()] == [alone[0], "", *alone[1:]]
 
 
 def test_another_system_can_be_asked(settings):
@@ -229,6 +230,54 @@ def test_score_says_which_sentence_is_wrong(tmp_path, message):
     assert len(shown.splitlines()) == 1
 
 
+def rows_of_sentences() -> list[dict[str, str]]:
+    names = ("source", "reference", "hypothesis")
+    return [{"id": str(i), **{name: text.replace(" .", ".") for name, text in zip(names, texts, strict=True)}}
+            for i, texts in enumerate(SENTENCES)]  # fmt: skip
+
+
+def test_a_file_is_scored_alike_whatever_its_kind(tmp_path):
+    rows = rows_of_sentences()
+    expected = json.loads(call("score", factories.write_jsonl(tmp_path / "h.jsonl", rows), "--json"))
+    (tmp_path / "h.jsonl.gz").write_bytes(gzip.compress((tmp_path / "h.jsonl").read_bytes()))
+    table = factories.write_csv(tmp_path / "h.CSV", rows).read_text(encoding="utf-8")
+    (tmp_path / "h.tsv").write_text(table.replace(",", "\t"), encoding="utf-16")
+    for name in ("h.jsonl.gz", "h.CSV", "h.tsv"):
+        assert json.loads(call("score", tmp_path / name, "--json")) == expected
+    for content in ((tmp_path / "h.jsonl").read_text(encoding="utf-8"), table):
+        assert json.loads(call("score", "-", "--json", input=content)) == expected
+
+
+def test_a_process_substitution_is_a_file(tmp_path):
+    source, reference, hypothesis = plain_files(tmp_path)
+    given = f"<(cat {hypothesis}) --sources <(cat {source}) --references {reference}"
+    command = f"{sys.executable} -m gecalign score {given} --json"
+    shown = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
+    assert json.loads(shown.stdout) == json.loads(
+        call("score", hypothesis, "--sources", source, "--references", reference, "--json")
+    )
+
+
+def test_a_table_that_is_called_a_text_is_not_scored(tmp_path, message):
+    source, reference, _ = plain_files(tmp_path)
+    table = factories.write_csv(tmp_path / "h.csv", rows_of_sentences()).rename(tmp_path / "h.txt")
+    shown = message("score", table, "--sources", source, "--references", reference)
+    assert shown.startswith(f"gecalign: {table} looks like a table")
+
+
+def test_what_was_changed_in_the_texts_is_said_beside_the_scores(tmp_path):
+    path = factories.write_jsonl(
+        tmp_path / "h.jsonl", [row | {"hypothesis": f"{row['hypothesis']} "} for row in rows_of_sentences()]
+    )
+    plain = factories.write_jsonl(tmp_path / "p.jsonl", rows_of_sentences())
+    shown, expected = (json.loads(console("score", str(one), "--json").stdout) for one in (path, plain))
+    (note,) = shown.pop("notes")
+    assert note == f"{path}, hypothesis: blanks around 3 of 3 sentences were taken off (the first: row 1)."
+    assert expected.pop("notes") == []
+    assert shown == expected
+    assert console("score", str(path)).stderr.strip() == f"gecalign: {note}"
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -241,7 +290,7 @@ def test_score_says_which_sentence_is_wrong(tmp_path, message):
         (["run", "data", "--set", "sft.steps"], "--set takes part.field=value"),
         (["run", "data", "--set", "steps=3"], "--set takes part.field=value"),
         (["run", "data", "--set", "sft.stepz=3"], "'sft' has no field 'stepz'"),
-        (["run", "data", "--set", "sft.steps=many"], "sft__steps must be of type int"),
+        (["run", "data", "--set", "sft.steps=many"], "sft.steps must be of type int"),
         (["run", "data", "--set", "data.source=absent.jsonl"], "there is no file absent.jsonl"),
         (["correct", "  "], "there is nothing to correct"),
         (["score", "absent.txt"], "there is no file absent.txt"),

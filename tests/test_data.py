@@ -6,7 +6,7 @@ import factories
 import hub
 import pytest
 
-from gecalign import data
+from gecalign import corpora, data
 from gecalign.config import Data
 from gecalign.examples import Example
 
@@ -53,15 +53,16 @@ MALFORMED = [
     ),
     ("x.csv", b"source,target\na,b\n", ["no column src and no tgt", "source, target"]),
     ("x.jsonl", b'{"src": "a", "tgt": "b"}\n\n{"src": "a", \n', ["line 3", "is not JSON"]),
-    ("x.jsonl", b'["a", "b"]\n', ["line 1", "not a JSON object", "src and tgt"]),
-    ("x.json", b'[{"src": "a", "tgt": "b"}]', ["line 1", "not a JSON object"]),
+    ("x.jsonl", b'["a", "b"]\n', ["line 1", "not a JSON object", "src, tgt"]),
+    ("x.json", b'[{"src": "a", "tgt": "b"}, 5]', ["element 2", "not a JSON object", "src, tgt"]),
+    ("x.json", b'[{"src": "a", "tgt": "b"},]', ["is not JSON", "a list of objects"]),
     (
         "x.jsonl",
         '{"src": "caf\u00e9", "tgt": "b"}\n'.encode("latin1"),
         ["not UTF-8", "0xe9 at position 12", "iconv"],
     ),
     ("x.csv", "src,tgt\ncaf\u00e9,b\n".encode("latin1"), ["not UTF-8", "0xe9 at position 11", "iconv"]),
-    ("x.jsonl", '{"src": "a", "tgt": "b"}\n'.encode("utf-16"), ["not UTF-8"]),
+    ("x.jsonl", '{"src": "a", "tgt": "b"}\n'.encode("utf-16-le"), ["not UTF-8", "utf-16le", "iconv -f utf-16le"]),
     ("x.csv", b"src,tgt\nWell, I go,Well I go\n", ["line 2", "not CSV", "2 cells", "must stand in quotes"]),
     ("x.csv", b"src,tgt\na,b\nc\n", ["line 3", "not CSV", "2 cells"]),
     ("x.csv", b'src,tgt\n"a,b\nc,d\n', ["not CSV", "must stand in quotes"]),
@@ -130,7 +131,7 @@ def test_unusual_separators_inside_a_sentence_do_not_end_a_row(tmp_path, separat
 
 def test_a_quoted_cell_may_hold_commas_quotes_and_line_ends(tmp_path):
     path = factories.write_csv(tmp_path / "x.csv", [{"src": 'He say, "a\nb"', "tgt": 'He says, "a b"'}])
-    assert data.read_file(path) == [{"src": 'He say, "a\nb"', "tgt": 'He says, "a b"'}]
+    assert corpora.read_file(path) == [{"src": 'He say, "a\nb"', "tgt": 'He says, "a b"'}]
 
 
 # ---- the hub
@@ -206,6 +207,29 @@ def test_what_precedes_the_first_colon_is_the_instruction(source, expected):
     assert data.strip_instruction(source) == expected
 
 
+@pytest.mark.parametrize(
+    ("source", "reference", "expected"),
+    [
+        ("My list: apple.", "My list: apples.", "My list: apple."),
+        ("My lists: apple.", "My list: apples.", "My lists: apple."),
+        ("He say: go!", "He said: go!", "He say: go!"),
+        ("Fix this: My list: apple.", "My list: apples.", "My list: apple."),
+        ("Fix grammar: My list: apple.", "My list: apples.", "My list: apple."),
+        ("Correct the sentence: The sentence are long.", "The sentence is long.", "The sentence are long."),
+        ("Please mend this: She go.", "She goes.", "She go."),
+    ],
+)
+def test_what_stands_in_front_of_the_reference_too_is_no_instruction(source, reference, expected):
+    examples, dropped = cleaned([{"task": "gec", "src": source, "tgt": reference}])
+    assert ([example.source for example in examples], dropped) == ([expected], {})
+
+
+@pytest.mark.parametrize("instruction", data.INSTRUCTIONS)
+def test_a_rewording_of_an_instruction_is_one_for_any_reference(instruction):
+    for _, reference in factories.pairs(50):
+        assert data.strip_instruction(f"Please {instruction.lower()}: {reference}", reference) == reference
+
+
 def test_sources_are_left_alone_where_no_task_is_asked_for():
     examples, _ = cleaned([{"src": "He say: go.", "tgt": "He says: go."}], task=None)
     assert examples[0].source == "He say: go."
@@ -262,11 +286,20 @@ def test_other_tasks_are_filtered_and_counted():
     assert dropped == {"task is not gec": 4}
 
 
-@pytest.mark.parametrize("absent", [{}, {"_id": None}, {"_id": ""}])
+@pytest.mark.parametrize(
+    "absent", [{}, {"_id": None}, {"_id": ""}, {"_id": float("nan")}, {"_id": "NaN"}, {"_id": " "}]
+)
 def test_rows_without_an_id_get_their_number(absent):
     rows = [{"task": "gec", "src": row["src"], "tgt": row["tgt"]} | absent for row in factories.coedit_rows(3)]
     examples, dropped = cleaned(rows)
     assert ([example.id for example in examples], dropped) == (["0", "1", "2"], {})
+
+
+def test_a_row_without_an_id_does_not_take_that_of_another():
+    rows = factories.coedit_rows(4)
+    names = [None, "0", "3", float("nan")]
+    examples, dropped = cleaned([row | {"_id": name} for row, name in zip(rows, names, strict=True)])
+    assert ([example.id for example in examples], dropped) == (["row 0", "0", "3", "row 3"], {})
 
 
 def test_the_same_source_may_have_two_references():

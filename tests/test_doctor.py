@@ -265,7 +265,6 @@ def test_a_reference_model_that_trl_loads_itself(study, monkeypatch):
     [
         ({}, "pass", "SFT: 60 updates of 8 rows, 20.0 passes over 24 .*DPO: 2 updates of 4 pairs.*128 samples in all"),
         ({"grpo__group_size": 3}, "fail", "no multiple of grpo__group_size, 3"),
-        ({"grpo__group_size": 1}, "fail", "a group needs two samples"),
         ({"grpo__updates_per_generation": 2}, "warn", "moved on"),
         ({"grpo__batch_size": 400}, "fail", "takes 100 prompts, and the split preference has 16"),
         ({"sft__micro_batch_size": 3}, "fail", "SFT: the batch of a process is 8, no multiple of micro_batch_size, 3"),

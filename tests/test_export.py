@@ -481,11 +481,11 @@ def test_a_model_folder_without_a_record_wants_its_prompt(copy, message, exporte
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--model", "{copy}", "--prompt", "Fix: {source}"], "trained with prompt"),
-        (["--model", "{copy}", "--prompt", "Fix:"], "trained with prompt"),
-        (["--model", "{copy}", "--system", "dpo"], "--system does not go with the other options: --model brings"),
-        (["--model", "{copy}", "--set", "sft.steps=3"], "--set does not go with the other options: --model brings"),
-        (["--prompt", "Fix: {source}"], "--prompt does not go with the other options: systems are asked"),
+        (["--model", "{copy}", "--prompt", "Fix: {source}"], "knows the prompt: leave --prompt out"),
+        (["--model", "{copy}", "--prompt", "Fix:"], "was trained with the prompt"),
+        (["--model", "{copy}", "--system", "dpo"], "--system does not go with --model, which brings"),
+        (["--model", "{copy}", "--set", "sft.steps=3"], "--set does not go with --model, which brings"),
+        (["--prompt", "Fix: {source}"], "--prompt is for a --model FOLDER. Systems"),
         (["--model", "{copy}/absent"], "there is no folder"),
         (["--model", "{damaged}"], "gecalign.json cannot be read"),
         (["--model", "{empty}", "--prompt", "Fix: {source}"], "is not a complete model folder"),

@@ -121,6 +121,18 @@ def test_nothing_from_the_texts_can_drive_the_terminal(control, colour, where):
     assert ours.isprintable(), repr(ours)
 
 
+@pytest.mark.parametrize("control", [*CONTROLS, "\u200b", "\ufeff", "\u00a0", "\u2028"])
+def test_what_cannot_be_seen_is_made_visible_on_a_page(control):
+    char = next(one for one in control if not one.isprintable())
+    for shown in (markup.to_html(f"a{control}b", "c"), markup.table([(control, control, "c")]), markup.text(control)):
+        assert char not in shown
+        assert f"U+{ord(char):04X}" in shown or chr(0x2400 + ord(char)) in shown or "\u2421" in shown
+
+
+def test_letters_joined_by_a_sign_that_cannot_be_seen_stay_joined():
+    assert markup.visible("👩\u200d💻 می\u200cروم") == "👩\u200d💻 می\u200cروم"
+
+
 @pytest.mark.parametrize(("source", "hypothesis"), [("a {} b", "a {0} b"), ("[-x-]", "{+x+}"), ("{p.kind}", "{{}}")])
 def test_braces_in_the_texts_are_literal(source, hypothesis):
     assert source in re.sub(r"\{\+.*?\+\}(?!\+)", "", markup.to_terminal(source, "", colour=False)).replace("[-", "", 1)

@@ -13,7 +13,7 @@ from rich.console import Console
 from transformers import AutoModelForCausalLM
 from typer.testing import CliRunner
 
-from gecalign import cli, config, data, memory, models, plan, plan_table, rates, sizes, systems
+from gecalign import cli, config, corpora, memory, models, plan, plan_table, rates, sizes, systems
 from gecalign.plan import Machine, Plan, Step
 from gecalign.rates import Speed
 from gecalign.study import Study
@@ -39,7 +39,7 @@ def no_loading(monkeypatch):
     """Whoever loads weights or asks a hub fails."""
     monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", lambda *_, **__: pytest.fail("loaded weights"))
     monkeypatch.setattr(models, "load", lambda *_: pytest.fail("loaded a model"))
-    monkeypatch.setattr(data, "_read_hub", lambda *_: pytest.fail("asked the hub for a corpus"))
+    monkeypatch.setattr(corpora, "_read_hub", lambda *_: pytest.fail("asked the hub for a corpus"))
 
 
 # ---- counts

@@ -1,6 +1,10 @@
 import csv
+import gzip
+import io
 import json
+import unicodedata
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -176,8 +180,10 @@ def test_a_value_that_is_no_string_is_refused_rather_than_scored_as_its_spelling
     [
         ("h.txt", b"", "is empty"),
         ("h.jsonl", b" \n\n", "is empty"),
-        ("h.csv", b"hypothesis\n", "holds no row"),
+        ("h.csv", b"hypothesis\n", "is empty or holds no row"),
         ("h.txt", "caf\u00e9\n".encode("latin1"), "not UTF-8: byte 0xe9 at position 3"),
+        ("h.csv.gz", gzip.compress(b"hypothesis\n"), "holds no row"),
+        ("h.txt", b"a\tb\nc\td\n", "looks like a table"),
         ("h.jsonl", b'{"hypothesis": "a"}\n{"hypothesis": \n', "line 2 of"),
         ("h.jsonl", b'"a"\n', "not a JSON object with the keys hypothesis, source, reference"),
         ("h.csv", b"hypothesis,source,reference\na,b,c,d\n", "3 cells"),
@@ -195,3 +201,122 @@ def test_a_missing_file_is_named(tmp_path):
 
 def test_a_folder_is_not_taken_for_a_file(tmp_path):
     assert "there is no file" in refused(tmp_path, None, [])
+
+
+# ---- cells and sentences
+
+
+def changed(**cells) -> list[dict]:
+    return [row | {name: values[i] for name, values in cells.items()} for i, row in enumerate(ROWS)]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".CSV", ".tsv", ".jsonl", ".parquet"])
+def test_our_own_predictions_saved_by_pandas_are_cut_off_as_often_as_they_were(tmp_path, suffix):
+    import pandas as pd
+
+    predictions = [Prediction(str(i), f"s{i}", f"r{i}", f"h{i}", 3, i == 7) for i in range(50)]
+    write(predictions, tmp_path / "p.jsonl")
+    frame, path = pd.read_json(tmp_path / "p.jsonl", lines=True), tmp_path / f"p2{suffix}"
+    if suffix == ".parquet":
+        frame.to_parquet(path)
+    elif suffix == ".jsonl":
+        frame.to_json(path, orient="records", lines=True)
+    else:
+        frame.to_csv(path, sep="\t" if suffix == ".tsv" else ",", index=False)
+    assert read_parallel(path, None, []) == read_parallel(tmp_path / "p.jsonl", None, [])
+    assert sum(read_parallel(path, None, []).truncated) == 1
+
+
+@pytest.mark.parametrize("values", [("False", "0", "no"), ("false", "0.0", "NO"), (0, False, 0.0)])
+def test_what_says_false_is_not_cut_off(tmp_path, values):
+    for name in ("all.csv", "all.jsonl"):
+        path = file(tmp_path / name, changed(truncated=values))
+        assert read_parallel(path, None, []).truncated == [False] * 3
+
+
+def test_a_flag_that_is_none_or_missing_in_one_row_is_refused_with_the_row(tmp_path):
+    message = refused(file(tmp_path / "all.csv", changed(truncated=(True, "", False))), None, [])
+    assert f"row 2 of {tmp_path / 'all.csv'} has as truncated ''" in message
+    rows = [ROWS[0] | {"truncated": True}, *ROWS[1:]]
+    (tmp_path / "some.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert "row 2 of" in (message := refused(tmp_path / "some.jsonl", None, []))
+    assert "has no 'truncated', and row 1 has" in message
+
+
+@pytest.mark.parametrize("missing", [None, "", "nan", float("nan"), "NULL"])
+def test_rows_without_an_id_are_not_the_same_row(tmp_path, missing):
+    path = file(tmp_path / "all.jsonl", changed(id=(missing, missing, "c")))
+    assert read_parallel(path, None, []).hypotheses == ["She goes.", "", "It is."]
+    sources = file(tmp_path / "s.jsonl", ROWS, ("id", "source"))
+    assert read_parallel(path, sources, []).sources == [row["source"] for row in ROWS]
+
+
+def test_ids_that_pandas_made_numbers_of_are_the_same_ids(tmp_path):
+    path = file(tmp_path / "all.jsonl", changed(id=(1.0, 2, "3.0")))
+    sources = file(tmp_path / "s.csv", changed(id=("1", "2", "3")), ("id", "source"))
+    assert len(read_parallel(path, sources, []).sources) == 3
+    wrong = file(tmp_path / "w.csv", changed(id=("1", "3", "2")), ("id", "source"))
+    assert "row 2 is '2' in" in refused(path, wrong, [])
+
+
+def test_one_id_written_in_two_ways_is_one_id_twice(tmp_path):
+    assert "the id '1' 2 times" in refused(file(tmp_path / "all.jsonl", changed(id=(1, "1.0", 2))), None, [])
+
+
+@pytest.mark.parametrize("column", ["hypothesis", "source", "reference"])
+def test_half_of_a_character_is_refused_with_its_row(tmp_path, column):
+    path = tmp_path / "all.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in changed(**{column: ("a", "b\ud83d", "c")})))
+    message = refused(path, None, [])
+    assert f"row 2 of {path} has '\\ud83d' in its {column}" in message
+    assert "cut in the middle of a character" in message
+
+
+def test_a_copy_is_a_copy_whatever_blanks_and_forms_of_letters(tmp_path):
+    rows = [{"source": "She go caf\u00e9.", "reference": "She goes.", "hypothesis": "She go cafe\u0301. "}]
+    texts = read_parallel(file(tmp_path / "all.jsonl", rows), None, [])
+    assert texts.hypotheses == texts.sources
+    assert [note.removeprefix(f"{tmp_path / 'all.jsonl'}, hypothesis: ") for note in texts.notes] == [
+        "blanks around 1 of 1 sentences were taken off (row 1).",
+        "letters of 1 of 1 sentences were brought into Unicode's form NFC (row 1).",
+    ]
+
+
+def test_a_carriage_return_inside_a_line_does_not_end_it(tmp_path):
+    hypotheses = tmp_path / "h.txt"
+    hypotheses.write_bytes(b"She\rgoes.\nHe sits.\r\nIt is.\n")
+    texts = read_parallel(
+        hypotheses, file(tmp_path / "s.txt", ROWS, ("source",)), [file(tmp_path / "r.txt", ROWS, ("reference",))]
+    )
+    assert texts.hypotheses == ["She\rgoes.", "He sits.", "It is."]
+
+
+def test_texts_that_are_tokenised_in_one_file_and_not_in_another_are_told(tmp_path):
+    rows = [{"hypothesis": "She doesn't go.", "source": "She do n't go .", "reference": "She does n't go ."}] * 4
+    notes = read_parallel(file(tmp_path / "all.jsonl", rows), None, []).notes
+    assert len(notes) == 1
+    assert notes[0].startswith("sources and references look tokenised")
+
+
+def test_ordinary_files_leave_nothing_to_say(tmp_path):
+    assert read_parallel(file(tmp_path / "all.jsonl", ROWS), None, []).notes == ()
+
+
+# ---- standard input and pipes
+
+
+def test_standard_input_may_be_one_of_the_files(tmp_path, monkeypatch):
+    content = file(tmp_path / "all.jsonl", ROWS).read_bytes()
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(content)))
+    assert read_parallel(Path("-"), None, []).sources == [row["source"] for row in ROWS]
+    assert "standard input can be read only once, and is given 2 times" in refused(Path("-"), Path("/dev/stdin"), [])
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_the_form_of_letters_does_not_matter_in_any_of_the_files(tmp_path, form):
+    rows = [
+        {"source": "na\u00efve", "reference": "na\u00efve", "hypothesis": unicodedata.normalize(form, "na\u00efve")}
+    ]
+    texts = read_parallel(file(tmp_path / "all.csv", rows), None, [])
+    assert texts.hypotheses == texts.sources
+    assert bool(texts.notes) is (form == "NFD")

@@ -177,6 +177,15 @@ def test_a_training_is_resumed_after_one_process_was_killed(base, tmp_path):
     assert same(Path(resumed["folder"]), Path(uninterrupted["folder"]))
 
 
+def test_where_one_process_finds_a_training_broken_all_stop_and_nothing_is_left(base, tmp_path):
+    done = launch("broken", base, tmp_path)
+    assert done.returncode == 0, done.stderr[-3000:]
+    first, second = seen(tmp_path)
+    assert first["words"] == second["words"]
+    assert "broke after update 4 of 8: a weight is nan. Lower continued__learning_rate" in first["words"]
+    assert first["left"] == []
+
+
 @pytest.mark.parametrize("name", ["ddp", "fsdp2", "multi-node"])
 def test_accelerate_reads_the_launch_configurations(name):
     found = load_config_from_file(str(CONFIGS / f"{name}.yaml"))

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import factories
 import matplotlib.pyplot as plt
+import pandas as pd
 import pytest
 from browsing import PATIENCE, chromium, outside
 from bs4 import BeautifulSoup
@@ -364,6 +365,59 @@ def test_files_of_other_sentences_or_another_order_are_refused(tmp_path):
     factories.write_jsonl(swapped, [*anonymous, *rows[2:]])
     with pytest.raises(ValueError, match="row 1 has the source"):
         report.read(report.named([half, swapped]), None, [])
+
+
+@pytest.mark.parametrize("name", ["all.CSV", "all.tsv", "all.jsonl.gz", "all.parquet"])
+def test_a_file_of_another_kind_gives_the_same_inputs(tmp_path, name):
+    rows = [row | {"id": float(row["id"]), "truncated": row["id"] == "3"} for row in rows_of("all")]
+    half = factories.write_jsonl(tmp_path / "half.jsonl", rows_of("half"))
+    expected = report.read(report.named([half, factories.write_jsonl(tmp_path / "all.jsonl", rows)]), None, [])
+    frame, path = pd.DataFrame(rows), tmp_path / name
+    if name.endswith("parquet"):
+        frame.to_parquet(path)
+    elif name.endswith("gz"):
+        frame.to_json(path, orient="records", lines=True)
+    else:
+        frame.to_csv(path, sep="\t" if name.endswith("tsv") else ";", index=False)
+    assert report.read(report.named([half, path]), None, []) == expected
+    assert sum(expected.truncated["all"]) == 1
+
+
+def test_files_that_differ_in_blanks_and_forms_of_letters_are_of_the_same_sentences(tmp_path):
+    rows = [row | {"source": f"caf\u00e9 {row['source']}"} for row in rows_of("half")]
+    other = [row | {"source": f"cafe\u0301 {row['source'][5:]} ", "id": f"{row['id']}.0"} for row in rows]
+    files = [factories.write_jsonl(tmp_path / "a.jsonl", rows), factories.write_csv(tmp_path / "b.csv", other)]
+    read = report.read(report.named(files), None, [])
+    assert read.sources == [row["source"] for row in rows]
+    assert [note.split(", ")[1].split(":")[0] for note in read.notes] == ["source", "source"]
+
+
+def test_what_is_said_of_the_texts_stands_in_the_text_the_page_and_the_data_of_a_report():
+    made = build(notes=["b.csv <i>: blanks around 3 of 200 sentences were taken off."])
+    assert "ABOUT THE TEXTS\nb.csv <i>: blanks around 3" in report.to_text(made)
+    assert report.to_dict(made)["notes"] == list(made.notes)
+    page = BeautifulSoup(report_html.page(made), "html.parser")
+    assert made.notes[0] in page.get_text()
+    assert "ABOUT THE TEXTS" not in report.to_text(build())
+
+
+def test_a_tokenised_system_is_called_by_its_name(tmp_path):
+    plain = [row | {"hypothesis": "She doesn't go.", "source": "a.", "reference": "b."} for row in rows_of("half")]
+    tokens = [row | {"hypothesis": "She does n't go ."} for row in plain]
+    files = [
+        factories.write_jsonl(tmp_path / "plain.jsonl", plain),
+        factories.write_jsonl(tmp_path / "odd.jsonl", tokens),
+    ]
+    (note,) = report.read(report.named(files), None, []).notes
+    assert note.startswith("odd: hypotheses look tokenised")
+
+
+def test_characters_that_cannot_be_seen_are_visible_in_the_examples():
+    sources = [f"a\u202eb {text}" for text in SOURCES]
+    made = report.build({"x": REFERENCES, "y": SOURCES}, sources, REFERENCES, resamples=RESAMPLES)
+    page = report_html.page(made)
+    assert "\u202e" not in page
+    assert "a⟨U+202E⟩b" in page
 
 
 # --- Mistakes -------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ import test_train_dpo
 import test_train_grpo
 from training import DECODING, DEV, PROMPT
 
-from gecalign import loop, models, processes, prompts, store, train
+from gecalign import health, loop, models, processes, prompts, store, train
 from gecalign.config import SFT, Decoding, LoRA
 from gecalign.decode import decode
 from gecalign.study import Study
@@ -139,7 +139,19 @@ def sharded(base: Path, folder: Path) -> dict:
     return made | {"agree": one.reward_check().agree}
 
 
-TASKS = {task.__name__: task for task in (trainings, study, killed, lora, sharded)}
+def broken(base: Path, folder: Path) -> dict:
+    """Run SFT with weights that one process alone finds broken; tell what each says, and what is left."""
+    ordinary = health.not_finite
+    health.not_finite = lambda model: "a weight is nan" if processes.index() == 1 else ordinary(model)
+    try:
+        store.obtain(folder / "runs", "sft", {"seed": 0}, lambda made: sft(base, made), shared=True)
+    except store.Spoiled as error:
+        words = str(error)
+    processes.wait()
+    return {"words": words, "left": [path.name for path in (folder / "runs").glob("sft-*")]}
+
+
+TASKS = {task.__name__: task for task in (trainings, study, killed, lora, sharded, broken)}
 
 
 def main(task: str, base: str, folder: str) -> None:

@@ -1,0 +1,184 @@
+"""Lines in, lines out: what `gecalign correct` does in a pipe.
+
+Every line that comes in gives exactly one that goes out, in order, and goes out as soon as it is corrected. Lines are
+cleaned as the rows of a corpus are (`examples.cleaned`); outputs are, too, so that none holds a line end. Lines that
+are waiting are corrected together, `AT_ONCE` at most: a file is corrected in full batches, and who types, or sends a
+line now and then, waits for no other line.
+"""
+
+from __future__ import annotations
+
+import codecs
+import queue
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gecalign import processes, prompts
+from gecalign.config import Decoding, Engine, Prompt
+from gecalign.examples import cleaned
+from gecalign.textfiles import likely_encoding
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+AT_ONCE = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """A model, and how it is asked."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    prompt: Prompt
+    decoding: Decoding
+    engine: Engine | None = None
+
+    @property
+    def room(self) -> int:
+        """Tokens that a prompt may have."""
+        return self.model.config.max_position_embeddings - self.decoding.max_new_tokens
+
+    @property
+    def at_once(self) -> int:
+        """Lines that are corrected together; samples, which depend on what is drawn together, come one by one."""
+        return 1 if self.decoding.temperature > 0 else AT_ONCE
+
+
+@dataclass(frozen=True, slots=True)
+class Corrected:
+    """A line and what became of it."""
+
+    number: int  # counted from 1
+    source: str  # cleaned
+    correction: str
+    truncated: bool = False  # the output reached the length limit
+    skipped: str = ""  # why the line was passed on as it is; empty where it was corrected
+
+    def row(self) -> dict[str, str | bool]:
+        """Return what JSON tells of it."""
+        row: dict[str, str | bool] = {"source": self.source, "correction": self.correction, "truncated": self.truncated}
+        return row | ({"skipped": self.skipped} if self.skipped else {})
+
+
+def read(stream: Iterable[bytes], name: str, encoding: str = "utf-8") -> Iterator[str]:
+    """Yield the lines of a stream, cleaned; a last one without a line feed is one, too.
+
+    Raises:
+        ValueError: a line is not of this encoding; those before it have been given.
+    """
+    for number, line in enumerate(stream, start=1):
+        try:
+            text = line.decode(encoding)
+        except UnicodeDecodeError as error:
+            found = "utf-16" if line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else likely_encoding(line)
+            raise ValueError(
+                f"line {number} of {name} is not {encoding.upper()}: byte {line[error.start]:#04x} at position "
+                f"{error.start}. Convert it before, for example with: iconv -f {found} -t utf-8"
+            ) from None
+        yield cleaned(text)
+
+
+def each(lines: Iterator[str], ask: Callable[[], Asker]) -> Iterator[Corrected]:
+    """Correct cleaned lines as they come; where several processes run, all of them correct what the main one reads.
+
+    Args:
+        ask: loads the model, once there is a line.
+    """
+    taken = waiting(lines) if processes.is_main() else iter(())
+    asker, number = None, 1
+    while (some := processes.from_main(lambda: next(taken, None))) is not None:
+        asker = asker or ask()
+        for start in range(0, len(some), asker.at_once):
+            yield from correct(some[start : start + asker.at_once], asker, number + start)
+        number += len(some)
+
+
+def waiting(lines: Iterator[str], at_once: int = AT_ONCE) -> Iterator[list[str]]:
+    """Yield lines in lists: all that are there, `at_once` at most, and at least one, which alone is waited for.
+
+    They are read in a thread, from now on. What reading raises comes after the lines before it.
+    """
+    there: queue.Queue[str | BaseException | None] = queue.Queue(at_once)
+
+    def fill() -> None:
+        try:
+            for line in lines:
+                there.put(line)
+            there.put(None)
+        except BaseException as error:  # it belongs to whoever takes the lines
+            there.put(error)
+
+    threading.Thread(target=fill, daemon=True).start()
+    return _taken(there, at_once)
+
+
+def _taken(there: queue.Queue[str | BaseException | None], at_once: int) -> Iterator[list[str]]:
+    while True:
+        found = [there.get()]
+        while isinstance(found[-1], str) and len(found) < at_once and not there.empty():
+            found.append(there.get())
+        if taken := [line for line in found if isinstance(line, str)]:
+            yield taken
+        if isinstance(found[-1], BaseException):
+            raise found[-1]
+        if found[-1] is None:
+            return
+
+
+def correct(lines: Sequence[str], asker: Asker, first: int = 1) -> list[Corrected]:
+    """Correct cleaned lines together, and return as many, in order.
+
+    An empty line is one that goes out empty. One that does not fit into the model's context goes out as it came.
+
+    Args:
+        first: the number of the first line.
+
+    Raises:
+        ValueError: not even an empty line would fit, or more than one sample is asked for.
+    """
+    from gecalign.decode import decode
+
+    check(asker)
+    asked = {i: prompts.render(asker.prompt, line) for i, line in enumerate(lines) if line}
+    sizes = dict(zip(asked, _sizes(asker, list(asked.values())), strict=True))
+    fitting = [i for i in asked if sizes[i] <= asker.room]
+    outputs = decode(
+        asker.model, asker.tokenizer, [asked[i] for i in fitting], asker.decoding, seed=first,
+        progress="correcting" if len(fitting) > 1 else None, engine=asker.engine,
+    )  # fmt: skip
+    written = {i: output for i, (output,) in zip(fitting, outputs, strict=True)}
+    return [
+        Corrected(first + i, line, cleaned(prompts.hypothesis(written[i].text)), written[i].truncated)
+        if i in written else Corrected(first + i, line, line, skipped=_why(asker, sizes[i]) if i in sizes else "")
+        for i, line in enumerate(lines)
+    ]  # fmt: skip
+
+
+def check(asker: Asker) -> None:
+    """Raise ValueError where no line could be corrected: none would fit, or more than one sample is asked for."""
+    if asker.decoding.samples != 1:
+        raise ValueError(
+            f"one correction a line is written, and decoding__samples is {asker.decoding.samples}: expected 1."
+        )
+    least = _sizes(asker, [prompts.render(asker.prompt, "")])[0]
+    if least >= asker.room:
+        raise ValueError(
+            f"decoding__max_new_tokens is {asker.decoding.max_new_tokens}, and the model's context has "
+            f"{asker.model.config.max_position_embeddings} tokens, {least} of which the prompt needs: no sentence "
+            "fits. It must be lower."
+        )
+
+
+def _sizes(asker: Asker, asked: list[str]) -> list[int]:
+    return [len(ids) for ids in asker.tokenizer(asked, verbose=False)["input_ids"]] if asked else []
+
+
+def _why(asker: Asker, size: int) -> str:
+    new, context = asker.decoding.max_new_tokens, asker.model.config.max_position_embeddings
+    return (
+        f"too long: its prompt has {size} tokens, which with {new} new ones do not fit into the model's context of "
+        f"{context}"
+    )

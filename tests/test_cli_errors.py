@@ -1,0 +1,187 @@
+"""What the command line says of mistakes: what was typed, and a way out. Nothing here loads a model."""
+
+import json
+import sys
+from pathlib import Path
+
+import factories
+import pytest
+
+from gecalign import cli, doctor, export, hub, report_html, settings, sweep, trials
+from gecalign.checks import Check
+from gecalign.config import PROFILES
+
+
+@pytest.fixture(autouse=True)
+def _runs(monkeypatch, tmp_path):
+    monkeypatch.setenv("GECALIGN_RUNS", str(tmp_path / "runs"))
+
+
+@pytest.fixture
+def message(capsys, monkeypatch):
+    """Return a function that calls `main`, as the console script does, and gives what it says on stderr."""
+
+    def of(*arguments: object) -> str:
+        monkeypatch.setattr(sys, "argv", ["gecalign", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        assert stop.value.code == 1
+        said = "".join(
+            line for line in capsys.readouterr().err.splitlines(True) if not line.startswith("[data] making")
+        )
+        assert len(said.splitlines()) == 1, said
+        return said
+
+    return of
+
+
+OTHER = "a,b\n1,2\n"
+MISTAKES = [
+    # seeds and numbers
+    (["run", "data", "--seed", "-1"], "the seed must be a number at least 0 and at most 4,294,967,295, but is -1"),
+    (
+        ["run", "data", "--seed", "4294967296"],
+        "the seed must be a number at least 0 and at most 4,294,967,295, but is 4294967296",
+    ),
+    (["plan", "--seeds", "0"], "--seeds is 0; expected at least 1"),
+    (["sweep", "--seeds", "0"], "--seeds is 0; expected at least 1"),
+    (["study", "--seeds", "1"], "--seeds is 1; expected at least 2"),
+    (["study", "--jobs", "0"], "--jobs is 0; expected at least 1"),
+    (["plan", "--gpu", "0"], "--gpu is 0; expected the GPU's memory in GB"),
+    (["plan", "--gpu", "nan"], "--gpu is nan; expected"),
+    # places, before anything takes long
+    (["study", "--output", "{file}"], "--output: {file} is a file. Give a folder."),
+    (["study", "--output", "{file}/x"], "--output: {file} is a file"),
+    (["elsewhere", "--output", "{file}"], "--output: {file} is a file. Give a folder."),
+    (["trial", "--log", "{file}/log.csv"], "--log: {file} is a file"),
+    (["trial", "--log", "{folder}"], "--log: {folder} is a folder. Give the name of a file"),
+    (["sweep", "--log", "{folder}"], "--log: {folder} is a folder"),
+    (["trial", "--log", "{file}"], "{file} is no experiment log of this version: it has a; expected"),
+    (["sweep", "--log", "{file}"], "{file} is no table of checkpoints: it has the columns a, b; expected"),
+    (["run", "data", "--profile", "", "--seed", "0"], "unknown profile ''"),
+    # names of systems, before the first of them is trained
+    (["trial", "--systems", "sft,dop"], "'dop' is no trained system. Trained systems: sft"),
+    (["trial", "--systems", "base"], "'base' is no trained system"),
+    (["correct", "x", "--system", "copy"], "'copy' is not trained, so it has neither a log nor a model"),
+    # settings as they were typed
+    (["run", "data", "--set", "decoding.samples=many"], "decoding.samples must be of type int"),
+    (["run", "data", "--set", "data.source=some/where"], "'some/where' is neither"),
+    (["run", "data", "--set", "x.y=1"], "a profile has no part 'x'"),
+    # options that rule each other out
+    (["correct", "x", "--model", "{folder}", "--seed", "1"], "--seed does not go with --model, which brings its own."),
+    (["correct", "x", "--model", "{file}"], "there is no folder {file}"),
+    (["correct", "x", "--prompt", "Fix: {{source}}"], "--prompt is for a --model FOLDER"),
+    (["export", "{folder}", "--system", "sft", "--private"], "--private is about the repository"),
+    (["export", "{file}/x", "--system", "sft"], "the export: {file} is a file"),
+    (
+        ["correct", "x", "--set", "model.name=./absent", "--system", "base"],
+        "there is no model folder ./absent (model.name)",
+    ),
+    (["correct", "x", "--set", "model.name=a/b/c", "--system", "base"], "there is no model folder a/b/c"),
+    (["correct", "x", "--set", "model.name=user/name", "--system", "base"], "'user/name' is not a local folder"),
+]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"), MISTAKES, ids=lambda value: " ".join(value)[:60] if isinstance(value, list) else ""
+)
+def test_a_mistake_is_said_in_one_line_with_what_was_typed(message, tmp_path, arguments, words):
+    (tmp_path / "file").write_text(OTHER)
+    (tmp_path / "folder").mkdir()
+    places = {"file": tmp_path / "file", "folder": tmp_path / "folder"}
+    said = message(*(argument.format(**places) for argument in arguments))
+    assert said.removeprefix("gecalign: ").startswith(words.format(**places)), said
+    assert "__" not in said
+
+
+def test_every_setting_of_every_profile_is_named_as_one_types_it():
+    for part, names in settings.PARTS.items():
+        for name in names:
+            assert settings.as_typed(f"({part}__{name} is 1)") == f"({part}.{name} is 1)"
+    assert settings.as_typed("__init__ other__thing") == "__init__ other__thing"
+
+
+def test_the_doctor_names_settings_as_one_types_them():
+    assert doctor.line(Check("pairs", "warn", "set pairs__samples")) == "WARN  pairs: set pairs.samples"
+
+
+def test_a_report_that_cannot_be_written_leaves_the_earlier_one(message, tmp_path, monkeypatch):
+    rows = factories.pairs(20)
+    names = {"s": [a for a, _ in rows], "r": [b for _, b in rows], "x": [b for _, b in rows], "y": [a for a, _ in rows]}
+    for name, texts in names.items():
+        (tmp_path / f"{name}.txt").write_text("".join(f"{text}\n" for text in texts))
+    page = tmp_path / "page.html"
+    page.write_text("good")
+    monkeypatch.setattr(report_html, "page", lambda made: "half \ud800")
+    x, y, s, r = (tmp_path / f"{name}.txt" for name in "xysr")
+    monkeypatch.setattr(sys, "argv", [])
+    said = message("compare", x, y, "--sources", s, "--references", r, "--resamples", 100, "--html", page)
+    assert "surrogates" in said
+    assert page.read_text() == "good"
+    said = message("compare", x, y, "--sources", s, "--references", r, "--resamples", 100, "--seed", -3)
+    assert "the seed must be a number at least 0" in said
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        "[]",
+        "{}",
+        '{"format": 1}',
+        '{"format": 1, "prompt": {}}',
+        "not JSON",
+        '{"format": 1, "prompt": {"template": "x {source}"}, "decoding": {"x": 1}}',
+    ],
+)
+def test_a_damaged_record_of_an_export_is_named(message, tmp_path, record):
+    (tmp_path / "gecalign.json").write_text(record)
+    said = message("correct", "x", "--model", tmp_path)
+    assert f"{tmp_path / 'gecalign.json'} cannot be read" in said
+    assert "Export the model again." in said
+
+
+def test_a_prompt_other_than_that_of_training_is_refused_with_what_to_leave_out(tmp_path):
+    (tmp_path / "gecalign.json").write_text(
+        json.dumps({"format": 1, "prompt": {"template": "A {source}:"}, "decoding": {"samples": 1}})
+    )
+    assert export.check(tmp_path, "A {source}:") == export.check(tmp_path)
+    with pytest.raises(ValueError, match=r"--prompt is 'B {source}:'.*leave --prompt out"):
+        export.check(tmp_path, "B {source}:")
+
+
+@pytest.mark.parametrize("offline", [True, False])
+def test_going_online_is_told_with_the_variable_only_where_it_is_set(monkeypatch, offline):
+    monkeypatch.setattr(hub.constants, "HF_HUB_OFFLINE", offline)
+    assert ("HF_HUB_OFFLINE" in hub.ways_out("model")) == offline
+
+
+@pytest.mark.parametrize("forced", [True, False])
+def test_after_a_failed_push_force_is_asked_for_only_where_it_was_not_given(monkeypatch, tmp_path, message, forced):
+    def failing(folder, repository, private, again):
+        raise ValueError(f"give {again}.")
+
+    monkeypatch.setattr(export, "export", lambda *_, **__: (tmp_path / "out").mkdir(exist_ok=True))
+    monkeypatch.setattr(export, "push", failing)
+    options = ["--force"] if forced else []
+    said = message("export", tmp_path / "out", "--system", "sft", "--push-to", "user/name", *options)
+    assert ("--force" in said) != forced
+
+
+def test_rows_are_appended_whole_and_the_log_of_the_project_is_one(tmp_path):
+    project = Path(__file__).parents[1] / "results"
+    assert len(trials.read_rows(project / "trials.csv")) > 50
+    header = (project / "group-sizes.csv").read_text().splitlines()[0]
+    assert tuple(header.split(",")) == sweep.COLUMNS
+    log = tmp_path / "log.csv"
+    row = dict.fromkeys(trials.COLUMNS, "x, y") | {"profile": "tiny"}
+    for count in (1, 2):
+        trials._append(row, log)
+        assert trials.read_rows(log) == [row] * count
+    assert {path.name for path in tmp_path.iterdir() if not path.name.startswith(".log")} == {"log.csv"}
+
+
+def test_a_group_size_that_a_profile_cannot_have_is_said_with_a_way_out_that_sweep_has(message):
+    assert PROFILES["as-published"].grpo.batch_size == 4
+    with pytest.raises(ValueError, match=r"Set grpo__batch_size .4. to a multiple of 16"):
+        sweep.variant(PROFILES["as-published"], "equal samples", 16)
+    assert "grpo.batch_size must be of type int" in message("sweep", "--set", "grpo.batch_size=x")

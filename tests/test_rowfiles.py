@@ -1,0 +1,187 @@
+import csv
+import gzip
+import io
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from gecalign import rowfiles
+from gecalign.rowfiles import looks_like
+
+KEYS = ("hypothesis", "source", "reference")
+ROWS = [
+    {"id": "1", "hypothesis": "She goes, now.", "source": "She go; now."},
+    {"id": "2", "hypothesis": 'He says "yes".', "source": "He say\t'yes'."},
+    {"id": "3", "hypothesis": "", "source": "It is.\nReally."},
+]
+
+
+def written(folder: Path, name: str, content: str | bytes) -> Path:
+    (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    return folder / name
+
+
+def read(path: Path) -> list[rowfiles.Row]:
+    return rowfiles.read(path, KEYS, "hypothesis")
+
+
+def refused(path: Path, column: str | None = "hypothesis") -> str:
+    with pytest.raises(ValueError) as error:  # noqa: PT011 - the callers check the words
+        rowfiles.read(path, KEYS, column)
+    return str(error.value)
+
+
+def table(separator: str = ",", end: str = "\r\n", quoting: int = csv.QUOTE_MINIMAL) -> str:
+    out = io.StringIO(newline="")
+    writer = csv.DictWriter(out, list(ROWS[0]), delimiter=separator, lineterminator=end, quoting=quoting)
+    writer.writeheader()
+    writer.writerows(ROWS)
+    return out.getvalue()
+
+
+JSONL = "".join(json.dumps(row) + "\n" for row in ROWS)
+KINDS = [
+    ("h.csv", table()), ("h.CSV", table()), ("h.Csv", table(quoting=csv.QUOTE_ALL)), ("h.csv", table(";")),
+    ("h.csv", table("\t")), ("h.tsv", table("\t")), ("h.TSV", table("\t", "\n")), ("h.tab", table("\t")),
+    ("h.tsv", table(",")), ("h.csv", "sep=;\r\n" + table(";")), ("h.csv.gz", gzip.compress(table().encode())),
+    ("h.csv", table(";").encode("utf-8-sig")), ("h.csv", table("\t").encode("utf-16")),
+    ("h.jsonl", JSONL), ("h.JSONL", JSONL), ("h.ndjson", JSONL), ("h.json", JSONL),
+    ("h.jsonl.GZ", gzip.compress(JSONL.encode())),
+    ("h.jsonl", JSONL.replace("\n", "\r\n")), ("h.jsonl", JSONL.replace("\n", "\n\n")),
+    ("h.json", json.dumps(ROWS)), ("h.json", json.dumps(ROWS, indent=2)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "content"), KINDS)
+def test_every_kind_of_file_gives_the_same_rows(tmp_path, name, content):
+    assert read(written(tmp_path, name, content)) == ROWS
+
+
+@pytest.mark.parametrize("name", ["h.parquet", "h.PARQUET"])
+def test_parquet_gives_the_same_rows(tmp_path, name):
+    pd.DataFrame(ROWS).to_parquet(tmp_path / name)
+    assert read(tmp_path / name) == ROWS
+
+
+@pytest.mark.parametrize("name", ["h.txt", "h", "h.hyp", "h.en", "h.TXT.gz", "model.v2"])
+def test_any_other_name_is_plain_text(tmp_path, name):
+    content = b"She goes, now.\n\nText; more\n"
+    path = written(tmp_path, name, gzip.compress(content) if name.endswith("gz") else content)
+    assert read(path) == [{"hypothesis": line} for line in ("She goes, now.", "", "Text; more")]
+
+
+M2 = "S She go home .\nA 1 2|||R:VERB:SVA|||goes|||REQUIRED|||-NONE-|||0\n\nS It is .\nA -1 -1|||noop|||-NONE-|||0\n"
+TABLES = [
+    table("\t"), table(), table(";"), "hypothesis\nShe goes.\n", "id\thypothesis\n1\tShe goes.\n",
+    "Hypothesis\r\na\r\n",
+    "1\tShe goes.\n2\tIt is.\n", '"id","text"\n"1","She goes."\n', "sep=;\nid;hypothesis\n1;a\n", "src,tgt\na,b\n",
+    "_id,Our best system\n1,a\n", "sentence,model output,source\na,b,c\n",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("content", TABLES)
+def test_a_table_that_is_called_a_text_is_questioned(tmp_path, content):
+    message = refused(written(tmp_path, "h.txt", content))
+    assert f"{tmp_path / 'h.txt'} looks like a table" in message
+    assert "name.csv or name.tsv" in message
+
+
+@pytest.mark.parametrize("content", [JSONL, "\n" + JSONL, json.dumps(ROWS), json.dumps(ROWS, indent=1), "[\n {}]"])
+def test_json_that_is_called_a_text_is_questioned(tmp_path, content):
+    message = refused(written(tmp_path, "h.txt", content))
+    assert "holds JSON" in message
+    assert "name.jsonl" in message
+
+
+@pytest.mark.parametrize("name", ["h.m2", "h.M2", "h.txt", "h"])
+def test_m2_is_refused_with_the_way_out(tmp_path, name):
+    message = refused(written(tmp_path, name, M2))
+    assert "is M2: tokens and edits" in message
+    assert "one a line" in message
+
+
+SENTENCES = [
+    "[laughs] She go home.", "{She} goes home.", "Text, she said, is text.", "She goes; he stays, they sit.",
+    "S is a letter.\nA 1 is a grade.", "Source of all trouble", "a\tb\nc", "The input, output and so on",
+    '"Yes," he say.',     "Reference: none.", "Hello, world", "id est",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("content", SENTENCES)
+def test_sentences_that_hold_such_words_and_marks_are_sentences(tmp_path, content):
+    assert looks_like(content) is None
+    assert read(written(tmp_path, "h.txt", content + "\n")) == [{"hypothesis": line} for line in content.split("\n")]
+
+
+@pytest.mark.parametrize("content", [table("\t"), table(), JSONL, json.dumps(ROWS, indent=1), "a\n\nb\n"])
+def test_what_has_no_name_is_read_as_what_it_looks_like(tmp_path, content, monkeypatch):
+    monkeypatch.setattr(rowfiles, "unnamed", lambda _: True)
+    expected = [{"hypothesis": "a"}, {"hypothesis": ""}, {"hypothesis": "b"}] if content.startswith("a") else ROWS
+    assert read(written(tmp_path, "pipe", content)) == expected
+
+
+def test_an_empty_line_in_a_file_of_one_column_is_an_empty_cell(tmp_path):
+    for end in ("\n", "\r\n", "\r\r\n", "\r"):
+        path = written(tmp_path, "h.csv", end.join(["hypothesis", "a", "", '"b, c"', '""', ""]))
+        assert [row["hypothesis"] for row in read(path)] == ["a", "", "b, c", ""]
+
+
+def test_an_empty_line_among_several_columns_is_no_row(tmp_path):
+    assert read(written(tmp_path, "h.csv", table().replace("\r\n", "\r\n\r\n", 2))) == ROWS
+
+
+def test_python_on_windows_without_newline_writes_the_same_rows(tmp_path):
+    assert read(written(tmp_path, "h.csv", table().replace("\r\n", "\r\r\n"))) == ROWS
+
+
+TWICE = [
+    ("h.csv", "hypothesis,source,hypothesis\na,b,c\n", "two columns called 'hypothesis'"),
+    ("h.csv", "hypothesis, hypothesis\na,b\n", "two columns called 'hypothesis'"),
+    ("h.tsv", "id\tsource\tid\n1\ta\t2\n", "two columns called 'id'"),
+    ("h.jsonl", '{"id": 1}\n{"hypothesis": "a", "hypothesis": "b"}\n', "line 2 of"),
+    ("h.json", '[{"source": "a", "source": "a"}]', "the key 'source' twice"),
+]
+
+
+@pytest.mark.parametrize(("name", "content", "words"), TWICE)
+def test_a_name_that_stands_twice_is_refused(tmp_path, name, content, words):
+    message = refused(written(tmp_path, name, content))
+    assert words in message
+    assert str(tmp_path / name) in message
+    assert "Remove one, or give it another name" in message
+
+
+def test_columns_without_a_name_may_be_several(tmp_path):
+    assert read(written(tmp_path, "h.csv", "hypothesis,,\na,,\n"))[0]["hypothesis"] == "a"
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("hypothesis;source\na;b;c\n", ["line 2", "2 cells", "a semicolon"]),
+        ("sep=;\nhypothesis;source\na;b;c\n", ["line 3", "2 cells"]),
+        ("hypothesis\tsource\na\n", ["line 2", "2 cells", "a tab"]),
+        ("hypothesis,source\na,b\rc,d\ne,f\n", ["line 2", "new-line character"]),
+    ],
+)
+def test_a_row_with_other_cells_is_refused_with_its_line(tmp_path, content, words):
+    message = refused(written(tmp_path, "h.csv", content))
+    assert all(word in message for word in words), message
+
+
+def test_plain_text_is_refused_where_it_is_not_taken(tmp_path):
+    assert "of no kind that can be read" in refused(written(tmp_path, "h.txt", "a\n"), None)
+
+
+def test_empty_lines_in_front_of_the_names_are_no_names(tmp_path):
+    assert read(written(tmp_path, "h.csv", "\n\r\n" + table())) == ROWS
+
+
+def test_a_table_without_names_is_not_said_to_have_two_columns_of_one(tmp_path):
+    assert read(written(tmp_path, "h.csv", "a,a\nb,c\n")) == [{"a": "c"}]  # the caller misses its column
+
+
+def test_json_that_is_nested_without_end_is_refused_with_its_line(tmp_path):
+    assert "line 1 of" in refused(written(tmp_path, "h.jsonl", "[" * 100_000))

@@ -1,0 +1,74 @@
+import unicodedata
+
+import pytest
+
+from gecalign import sentences
+
+E_ACUTE, DECOMPOSED = "caf\u00e9", unicodedata.normalize("NFD", "caf\u00e9")
+
+
+def notes(*texts: str) -> list[str]:
+    return sentences.tidied(texts, "f")[1]
+
+
+@pytest.mark.parametrize(
+    "text", ["She goes.", "", "a  b", "a\u00a0b", "“a” – b", E_ACUTE, "👩\u200d💻", "می\u200cروم", "a\tb\n c"]
+)
+def test_an_ordinary_text_stays_as_it_is_and_nothing_is_said(text):
+    assert sentences.tidied([text], "f") == ([text], [])
+
+
+@pytest.mark.parametrize("blank", [" ", "  ", "\t", "\r", "\n", "\u00a0", "\u3000"])
+def test_blanks_around_a_sentence_go_and_are_counted(blank):
+    found, said = sentences.tidied(["a", f"b{blank}", f"{blank}c"], "f")
+    assert found == ["a", "b", "c"]
+    assert said == ["f: blanks around 2 of 3 sentences were taken off (the first: row 2)."]
+
+
+def test_two_ways_to_write_a_letter_become_one_and_are_counted():
+    found, said = sentences.tidied([E_ACUTE, DECOMPOSED], "f")
+    assert found == [E_ACUTE, E_ACUTE]
+    assert said == ["f: letters of 1 of 2 sentences were brought into Unicode's form NFC (row 2)."]
+
+
+@pytest.mark.parametrize(
+    "char", ["\x00", "\x07", "\x1b", "\x7f", "\x93", "\u200b", "\u202e", "\u2066", "\ufeff", "\ufffd", "\u2028"]
+)
+def test_what_cannot_be_seen_stays_and_is_told_with_its_number(char):
+    found, said = sentences.tidied(["a", f"a{char}b"], "f")
+    assert found[1] == f"a{char}b"
+    assert said == [f"f: 1 of 2 sentences hold characters that cannot be seen (row 2, U+{ord(char):04X})."]
+
+
+@pytest.mark.parametrize("text", ["It’s", "“Yes”", "a – b", "café", "ünter", "Ça va"])
+@pytest.mark.parametrize("wrong", ["cp1252", "latin1"])
+def test_letters_read_in_another_encoding_are_told(text, wrong):
+    misread = text.encode().decode(wrong, errors="replace")
+    assert any("read in another encoding" in note or "cannot be seen" in note for note in notes(misread))
+    assert not notes(text)
+
+
+WRITTEN = ["She doesn't go.", "Well, it's me.", "Why?", "I can't, sorry!"]
+TOKENISED = ["She does n't go .", "Well , it 's me .", "Why ?", "I ca n't , sorry !"]
+
+
+def test_columns_that_are_tokenised_and_others_are_told_apart():
+    said = sentences.unlike_tokens({"hypotheses": WRITTEN, "sources": TOKENISED, "references": TOKENISED})
+    assert len(said) == 1
+    assert said[0].startswith("sources and references look tokenised")
+    assert "hypotheses do not" in said[0]
+
+
+def test_texts_that_are_all_tokenised_are_told_and_others_are_not():
+    assert "not comparable" in sentences.unlike_tokens({"hypotheses": TOKENISED, "sources": TOKENISED})[0]
+    assert not sentences.unlike_tokens({"hypotheses": WRITTEN, "sources": WRITTEN})
+
+
+def test_a_learner_who_writes_some_blanks_before_marks_has_not_tokenised():
+    sources = [*WRITTEN, "I go , he goes."]
+    assert not sentences.unlike_tokens({"hypotheses": [*WRITTEN, "I go, he goes."], "sources": sources})
+
+
+@pytest.mark.parametrize(("text", "half"), [("a\ud83d", "\ud83d"), ("\udc00b", "\udc00"), ("a😀", None), ("", None)])
+def test_half_of_a_character_is_found(text, half):
+    assert sentences.half_of_a_character(text) == half
