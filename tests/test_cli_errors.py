@@ -38,10 +38,10 @@ def message(capsys, monkeypatch):
 OTHER = "a,b\n1,2\n"
 MISTAKES = [
     # seeds and numbers
-    (["run", "data", "--seed", "-1"], "the seed must be a number at least 0 and at most 4,294,967,295, but is -1"),
+    (["run", "data", "--seed", "-1"], "the seed must be at least 0 and at most 4,294,967,295, but is -1"),
     (
         ["run", "data", "--seed", "4294967296"],
-        "the seed must be a number at least 0 and at most 4,294,967,295, but is 4294967296",
+        "the seed must be at least 0 and at most 4,294,967,295, but is 4294967296",
     ),
     (["plan", "--seeds", "0"], "--seeds is 0; expected at least 1"),
     (["sweep", "--seeds", "0"], "--seeds is 0; expected at least 1"),
@@ -119,7 +119,7 @@ def test_a_report_that_cannot_be_written_leaves_the_earlier_one(message, tmp_pat
     assert "surrogates" in said
     assert page.read_text() == "good"
     said = message("compare", x, y, "--sources", s, "--references", r, "--resamples", 100, "--seed", -3)
-    assert "the seed must be a number at least 0" in said
+    assert "the seed must be at least 0" in said
 
 
 @pytest.mark.parametrize(
