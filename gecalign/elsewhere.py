@@ -94,7 +94,13 @@ def run(root: Path, to: Path, builds: Sequence[Build] = BUILDS, profile: str = "
 
 
 def load(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """Return the tables that `run` wrote: builds, claims, pairs."""
+    """Return the tables that `run` wrote: builds, claims, pairs.
+
+    Raises:
+        ValueError: there are none.
+    """
+    if not (folder / "builds.csv").exists():
+        raise ValueError(f"{folder} has no builds.csv. `gecalign elsewhere` makes it, in a few hours.")
     builds, claimed, pairs = (pd.read_csv(folder / f"{name}.csv") for name in ("builds", "claims", "pairs"))
     builds["capability"] = builds["capability"].fillna("")
     return builds, claimed, pairs
