@@ -84,7 +84,7 @@ def test_a_log_has_the_lines_of_the_stages_and_no_bar(command, tmp_path):
 def test_a_terminal_has_the_bars_of_training_and_decoding(command):
     text = on_terminal(command)
     assert "a progress bar follows" in text
-    assert "/20 [" in text  # the updates of SFT; a bar is drawn anew only now and then, so the last state may be missing
+    assert "/20 [" in text  # the updates of SFT; a bar is drawn only now and then, so its last state may be missing
     assert "decoding dpo:" in text
     assert "reference log probs" in text  # a bar of TRL
     assert "Loading weights" in text  # one of Transformers
