@@ -18,7 +18,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -141,10 +140,8 @@ def _built(build: Build, root: Path, profile: str) -> dict[str, Any]:
         return found
     _copy_sources(root, folder / "clone")
     processes.say(f"[elsewhere] {build.arithmetic.name}, seed {build.seed}")
-    start = time.perf_counter()
     done = _build_book(build, folder, profile)
-    found = {"build": _row(build, folder, profile, done.returncode == 0, time.perf_counter() - start),
-             "claims": list(_claims_of(folder / "clone"))}  # fmt: skip
+    found = {"build": _row(build, folder, profile, done.returncode == 0), "claims": list(_claims_of(folder / "clone"))}
     found["build"] |= _counts(found["claims"])
     if done.returncode:
         processes.say(done.stdout[-2000:])
@@ -179,8 +176,8 @@ def _build_book(build: Build, folder: Path, profile: str) -> subprocess.Complete
     )  # fmt: skip
 
 
-def _row(build: Build, folder: Path, profile: str, well: bool, seconds: float) -> dict[str, Any]:
-    row = {**asdict(build.arithmetic), "seed": build.seed, "ended well": well, "minutes": seconds / 60}
+def _row(build: Build, folder: Path, profile: str, well: bool) -> dict[str, Any]:
+    row = {**asdict(build.arithmetic), "seed": build.seed, "ended well": well}
     with store.only_existing():
         study = Study(profile, build.seed, folder / "runs")
         try:
