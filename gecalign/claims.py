@@ -124,15 +124,25 @@ def run(sentence: str, evidence: Difference | Interval, above: float | None = No
     Raises:
         ValueError: not exactly one bound.
     """
+    _show(_of_run(sentence, evidence.interval if isinstance(evidence, Difference) else evidence, above, below))
+
+
+def _of_run(sentence: str, interval: Interval, above: float | None = None, below: float | None = None) -> Claim:
     if (above is None) == (below is None):
         raise ValueError("a claim about a run says what its evidence lies above, or below: give one of the two.")
-    interval = evidence.interval if isinstance(evidence, Difference) else evidence
     low, high = interval.low, interval.high
     beyond, short = (low > above, high < above) if above is not None else (high < below, low > below)  # type: ignore[operator]
     outcome: Outcome = "shown" if beyond else "contradicted" if short else "not shown"
     shown = [f"{value:.{_digits(high - low)}f}" for value in (interval.estimate, low, high)]
     source = f"this run: {shown[0]}, {LEVEL:.0%} interval {shown[1]} to {shown[2]}"
-    _show(Claim(sentence, "run", outcome, source, interval.estimate, low, high))
+    return Claim(sentence, "run", outcome, source, interval.estimate, low, high)
+
+
+def examples(sentence: str) -> None:
+    """Show what the three outcomes of a sentence look like. Nothing is claimed, so nothing is kept for counting."""
+    for low, high in ((0.4, 1.9), (-0.5, 1.6), (-1.8, -0.2)):
+        evidence = Interval(low, high, (low + high) / 2, "example", 0, 0, LEVEL)
+        _show(_of_run(sentence, evidence, above=0), kept=False)
 
 
 def share(hits: Sequence[bool] | Any, level: float = LEVEL) -> Interval:
@@ -163,11 +173,12 @@ def _digits(width: float) -> int:
     return max(0, 1 - math.floor(math.log10(width))) if 0 < width < math.inf else 1
 
 
-def _show(claim: Claim) -> None:
+def _show(claim: Claim, kept: bool = True) -> None:
     from IPython.core.getipython import get_ipython
     from IPython.display import display
 
     if get_ipython() is None:
         print(claim.text)
         return
-    display({"text/plain": claim.text, "text/html": claim.html}, metadata={KEY: asdict(claim)}, raw=True)
+    metadata = {KEY: asdict(claim)} if kept else {}
+    display({"text/plain": claim.text, "text/html": claim.html}, metadata=metadata, raw=True)

@@ -31,6 +31,8 @@ from gecalign.study import Study
 from gecalign.tables import bleu_statistics
 
 SYSTEMS = ("sft", "sft-continued", "dpo", "grpo", "sft-careful")  # what a build trains
+CLAIM_COLUMNS = ["capability", "threads", "seed", "chapter", "sentence", "outcome", "estimate", "low", "high"]
+PAIR_COLUMNS = ["differ in", "first", "second", "system", "outputs that differ", "BLEU", "gain"]
 SOURCES = ("_config.yml", "_toc.yml", "book", "notebooks", "results")  # what a book is built from
 
 
@@ -84,10 +86,11 @@ def run(root: Path, to: Path, builds: Sequence[Build] = BUILDS, profile: str = "
     rows = [_built(build, root, profile) for build in builds]
     to.mkdir(parents=True, exist_ok=True)
     built = [row["build"] for row in rows]
-    tables = {"builds": (built, "%.4f"), "claims": (_claims(rows), "%.5g"),
-              "pairs": (_pairs(builds, built, root, profile), "%.4f")}  # fmt: skip
-    for name, (found, floats) in tables.items():
-        text = pd.DataFrame(found).to_csv(index=False, float_format=floats, lineterminator="\n")
+    tables = {"builds": (pd.DataFrame(built), "%.4f"),
+              "claims": (pd.DataFrame(_claims(rows), columns=CLAIM_COLUMNS), "%.5g"),
+              "pairs": (pd.DataFrame(_pairs(builds, built, root, profile), columns=PAIR_COLUMNS), "%.4f")}  # fmt: skip
+    for name, (table, floats) in tables.items():
+        text = table.to_csv(index=False, float_format=floats, lineterminator="\n")
         store.write_text(to / f"{name}.csv", text)
     return [row["build"] for row in rows]
 
@@ -208,9 +211,7 @@ def _claims(rows: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
         build = {name: row["build"][name] for name in ("capability", "threads", "seed")}
         for claim in row["claims"]:
             if claim["basis"] == "run":
-                yield build | {
-                    name: claim[name] for name in ("chapter", "sentence", "outcome", "estimate", "low", "high")
-                }
+                yield build | claim
 
 
 def _pairs(

@@ -32,8 +32,7 @@ def results_of(written: dict[str, list[list[str]]], sources: list[str], referenc
     ]  # fmt: skip
     runs = len(next(iter(written.values())))
     record = {"seeds": list(range(runs)), "systems": list(written), "signatures": {}}
-    empty = pd.DataFrame()
-    return Results(record, sentences, pd.concat(predictions, ignore_index=True), empty, empty, empty)
+    return Results(record, sentences, pd.concat(predictions, ignore_index=True), scores=pd.DataFrame(), tables={})
 
 
 def degraded(words_kept: list[int]) -> list[str]:

@@ -166,3 +166,15 @@ def test_outcomes_differ_for_those_who_see_no_colour():
     texts = {replace(shown, outcome=outcome).html for outcome in claims.MARKS}
     assert len(texts) == 3
     assert all(mark in "".join(texts) for mark in claims.MARKS.values())
+
+
+def test_examples_show_every_outcome_and_are_no_claims(capsys):
+    claims.examples("A is better.")
+    assert [line[0] for line in capsys.readouterr().out.splitlines()] == list(claims.MARKS.values())
+    shell = InteractiveShell.instance()
+    try:
+        with capture_output() as captured:
+            claims.examples("A is better.")
+        assert [claims.KEY in output.metadata for output in captured.outputs] == [False] * 3
+    finally:
+        shell.clear_instance()

@@ -39,6 +39,7 @@ def test_the_text_column_takes_the_eos_away_from_the_completion(study, monkeypat
         return trainer
 
     monkeypatch.setattr(train, "sft_trainer", watching)
+    study = study.variant(study.profile.variant(grpo__steps=3))  # as long as this SFT: not trained before
     _, tokenizer = study.model("base")
     pitfalls.briefly_trained(study, eos=True)
     assert built.pop("last") == tokenizer.eos_token_id
