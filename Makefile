@@ -32,7 +32,7 @@ book: install
 	$(PY) -m gecalign book --profile $(PROFILE) --seed $(SEED)
 
 test: install
-	$(OFFLINE) $(PY) -m pytest $(ARGS)
+	$(OFFLINE) $(PY) -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile $(ARGS)
 
 lab: install
 	$(PY) -m jupytext_config --settings-file $(VENV)/etc/jupyter/labconfig/default_setting_overrides.json \

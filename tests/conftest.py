@@ -11,9 +11,12 @@ import pytest
 
 # Before anything imports a Hugging Face library: nothing in a test may need a hub.
 os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1")
+if side_by_side := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")):  # processes that share the cores
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // side_by_side)))
 
 import factories
 import hypothesis
+from filelock import FileLock
 
 from gecalign.config import Profile
 from gecalign.study import Study
@@ -67,27 +70,39 @@ class SmallStudy:
 
 
 @pytest.fixture(scope="session")
-def small_study(tmp_path_factory: pytest.TempPathFactory) -> SmallStudy:
+def together(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """A folder that all processes of a test run share: what is slow to make is made by the first that needs it."""
+    own = tmp_path_factory.getbasetemp()
+    return own if worker_id == "master" else own.parent
+
+
+@pytest.fixture(scope="session")
+def small_study(together: Path) -> SmallStudy:
     """Run every system with two seeds, once for all tests."""
     from gecalign import multiseed
 
-    folder = tmp_path_factory.mktemp("small-study")
-    corpus = factories.write_jsonl(folder / "corpus.jsonl", factories.coedit_rows(60))
-    profile = factories.preference_profile(factories.base_folder(folder / "base"), corpus)
-    with pytest.MonkeyPatch.context() as patch:
+    folder = together / "small-study"
+    with FileLock(f"{folder}.lock"), pytest.MonkeyPatch.context() as patch:
+        if not folder.exists():
+            folder.mkdir()
+            factories.write_jsonl(folder / "corpus.jsonl", factories.coedit_rows(60))
+            factories.base_folder(folder / "base")
+        profile = factories.preference_profile(folder / "base", folder / "corpus.jsonl")
         patch.setenv("GECALIGN_RUNS", str(folder / "runs"))
         patch.setattr(os, "cpu_count", lambda: 2)  # a thread for each process, however many cores there are
         return SmallStudy(profile, folder / "runs", multiseed.study(profile, 2, jobs=2))
 
 
 @pytest.fixture(scope="session")
-def smoke_book(tmp_path_factory: pytest.TempPathFactory):
+def smoke_book(together: Path) -> SmokeBook:
     """Build the book once for all tests; its products go to a folder of their own as well."""
     from gecalign import book
 
-    folder = tmp_path_factory.mktemp("smoke-book")
-    root, runs = copy_book_sources(folder / "clone"), folder / "runs"
-    with pytest.MonkeyPatch.context() as patch:
+    root, runs = together / "smoke-book" / "clone", together / "smoke-book" / "runs"
+    page = root / "_build" / "html" / "index.html"
+    with FileLock(f"{together / 'smoke-book'}.lock"), pytest.MonkeyPatch.context() as patch:
         patch.setenv("GECALIGN_RUNS", str(runs))
-        page = book.build("smoke", 0, root=root)
-        yield SmokeBook(root, page, runs)
+        if not page.exists():
+            built = book.build("smoke", 0, root=copy_book_sources(root))
+            assert built == page
+    return SmokeBook(root, page, runs)

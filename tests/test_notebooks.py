@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -55,6 +56,7 @@ def test_a_second_run_passes_nbval_and_gives_the_checked_outputs_again(smoke_boo
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *NBVAL, f"--rootdir={folder}", str(folder)],
         cwd=folder,
+        env=os.environ | {"GECALIGN_RUNS": str(smoke_book.runs)},
         text=True,
         capture_output=True,
         check=False,
