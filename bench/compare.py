@@ -12,7 +12,8 @@ import random
 import time
 from collections.abc import Callable
 
-from gecalign import compare, metrics, report
+from gecalign import metrics, report
+from gecalign.statistics import compare
 
 SYSTEMS, SENTENCES, RESAMPLES = 10, 2000, 10_000
 WORDS = [f"word{i}" for i in range(500)]

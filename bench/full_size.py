@@ -53,9 +53,12 @@ from sacrebleu.metrics import BLEU
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl import DPOConfig, DPOTrainer, GRPOConfig, GRPOTrainer, SFTConfig, SFTTrainer
 
-from gecalign import config, memory, models, prompts, sampling, store, train
-from gecalign.decode import decode
-from gecalign.examples import Example
+from gecalign import config, prompts
+from gecalign.corpus.examples import Example
+from gecalign.models import loading, memory
+from gecalign.models.decode import decode
+from gecalign.runtime import store
+from gecalign.training import sampling, train
 
 ROOT = Path(__file__).resolve().parents[1]
 RECORD = ROOT / "results" / "full-size.csv"
@@ -107,12 +110,12 @@ def profile_of(base: Path, sizes: Sizes, group_size: int = 8) -> config.Profile:
 
 def our_trainer(what: str, profile: config.Profile, rows: list[Example], folder: Path) -> Any:
     """Return the library's trainer of a method."""
-    model, tokenizer = models.load(profile.model)
+    model, tokenizer = loading.load(profile.model)
     if what == "sft":
         shown = train.fitting(train.demonstrations(rows, profile.prompt), tokenizer, profile.sft.max_length)
         trainer = train.sft_trainer(model, tokenizer, shown, shown[:1], profile.sft, 0, folder)
     else:
-        reference, _ = models.load(profile.model)
+        reference, _ = loading.load(profile.model)
         if what == "dpo":
             pairs = stand_in.preferences(rows, profile.prompt)
             trainer = train.dpo_trainer(model, reference, tokenizer, pairs, [], profile.dpo, 0, folder)
@@ -153,7 +156,7 @@ def tutorials_trainer(what: str, profile: config.Profile, rows: list[Example], f
 
 def decode_together(what: str, profile: config.Profile, sizes: Sizes, meter: metering.Meter) -> str:
     """Decode many prompts by the library, several times; return the precision."""
-    model, tokenizer = models.load(profile.model)
+    model, tokenizer = loading.load(profile.model)
     rows = stand_in.corpus(stand_in.lengths(sizes.together), model.config.vocab_size)
 
     def call(asked: list[Example]) -> None:
@@ -167,13 +170,13 @@ def decode_together(what: str, profile: config.Profile, sizes: Sizes, meter: met
         meter.read()
         call(rows)
     meter.read()
-    return models.precision()
+    return loading.precision()
 
 
 def decode_one_by_one(what: str, profile: config.Profile, sizes: Sizes, meter: metering.Meter) -> str:
     """Decode a prompt at a time, all its completions in one call; return the precision."""
     tokenizer = AutoTokenizer.from_pretrained(profile.model.name)
-    model = AutoModelForCausalLM.from_pretrained(profile.model.name).to(models.device())
+    model = AutoModelForCausalLM.from_pretrained(profile.model.name).to(loading.device())
     how: dict[str, Any] = {"do_sample": False}
     if what == "sampling":
         drawn = profile.pairs

@@ -17,8 +17,9 @@ from typing import Any
 
 import torch
 
-from gecalign import loop, pairs, train
+from gecalign.preferences import pairs
 from gecalign.study import Study
+from gecalign.training import loop, train
 
 BATCHES = 12
 

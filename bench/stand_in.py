@@ -23,8 +23,8 @@ from transformers import LlamaConfig, LlamaForCausalLM, LogitsProcessor, PreTrai
 
 from gecalign import prompts
 from gecalign.config import Prompt
-from gecalign.examples import Example
-from gecalign.pairs import PreferencePair
+from gecalign.corpus.examples import Example
+from gecalign.preferences.pairs import PreferencePair
 
 # Log-normal: of CoEdIT's sentences 4 % are longer than 128 SmolLM tokens, and next to none than 240.
 MEAN, SPREAD, LONGEST = 60, 0.506, 240  # tokens a side

@@ -45,7 +45,7 @@ def import_time() -> str:
 
 def corpus_time() -> str:
     """Seconds for 100,000 pairs, and BLEU of copying them."""
-    from gecalign.tinygec.corpus import generate
+    from gecalign.corpus.tinygec.corpus import generate
 
     start = time.perf_counter()
     generate("train", 100_000, seed=0)
@@ -53,7 +53,9 @@ def corpus_time() -> str:
 
 
 def _gain(study: Study, system: str, control: str, split: str) -> str:
-    from gecalign import compare, metrics, tables
+    from gecalign import metrics
+    from gecalign.statistics import compare
+    from gecalign.study import tables
 
     scored, base = (tables.bleu_statistics(study.evaluation(name, split)) for name in (system, control))
     gain = compare.paired_difference(scored, base, metrics.bleu.score)
@@ -84,9 +86,10 @@ def grpo_gain() -> str:
 
 def best_of_16() -> str:
     """BLEU of the best of 16 samples (temperature 1, by sentence BLEU) above greedy decoding, on dev."""
-    from gecalign import compare, metrics, prompts, tables
-    from gecalign.decode import decode
-    from gecalign.study import Study
+    from gecalign import metrics, prompts
+    from gecalign.models.decode import decode
+    from gecalign.statistics import compare
+    from gecalign.study import Study, tables
 
     study = Study("tiny", seed=0)
     dev = study.examples("dev")
@@ -105,7 +108,7 @@ def best_of_16() -> str:
 def greedy_time() -> str:
     """Seconds to decode the 2,000 test sentences greedily."""
     from gecalign import prompts
-    from gecalign.decode import decode
+    from gecalign.models.decode import decode
     from gecalign.study import Study
 
     study = Study("tiny", seed=0)

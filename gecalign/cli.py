@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gecalign import bars, console, files, processes, settings
+from gecalign import settings
+from gecalign.runtime import bars, console, files, processes
 from gecalign.systems import UNTRAINED
 
 if TYPE_CHECKING:
-    from gecalign.evaluation import SystemEvaluation
     from gecalign.lines import Asker, Corrected
     from gecalign.study import Study
+    from gecalign.study.evaluation import SystemEvaluation
 
 app = typer.Typer(
     add_completion=False,
@@ -101,7 +102,7 @@ def doctor(
     quick: Annotated[bool, typer.Option(help="only what needs no training: seconds")] = False,
 ) -> None:
     """Look for what would make a long training worthless before it starts. Trains SFT, unless --quick."""
-    from gecalign import doctor as checks
+    from gecalign.checks import doctor as checks
 
     found = checks.with_progress(_study(profile, seed, set_), quick)
     checks.show(found)
@@ -122,14 +123,16 @@ def plan_(
     """Say what a study will take, step by step: updates, samples, tokens, disk, memory, time. Loads no model."""
     from rich.console import Console
 
-    from gecalign import plan, plan_table, processes
+    from gecalign import plan
+    from gecalign.plan import rendering
+    from gecalign.runtime import processes
 
     study = _study(profile, 0, set_)
     with Console(stderr=True).status("measuring how fast this machine is"):
         made = plan.make(study, seeds, plan.gpu(gpu) if gpu is not None else None)
     if processes.is_main():
         screen = Console()
-        console.tell(made.to_json()) if as_json else screen.print(plan_table.render(made, screen.width))
+        console.tell(made.to_json()) if as_json else screen.print(rendering.render(made, screen.width))
 
 
 @app.command()
@@ -144,7 +147,7 @@ def trial(
     note: Annotated[str, typer.Option(help="what the trial is to find out")] = "",
 ) -> None:
     """Measure systems on dev under changed settings, and write it into the experiment log."""
-    from gecalign import trials
+    from gecalign.study import trials
 
     study, asked = _study(profile, seed, set_), [name.strip() for name in systems.split(",")]
     _print_trials(trials.record(study, asked, log, note))
@@ -162,7 +165,7 @@ def map_(
     ] = TRIALS,
 ) -> None:
     """Measure where preferences help: errors left in demonstrations against the length of SFT (about two hours)."""
-    from gecalign import trials
+    from gecalign.study import trials
 
     study = _study(profile, seed, set_)
     for steps in trials.MAP_STEPS:
@@ -182,7 +185,7 @@ def sweep(
     ] = GROUP_SIZES,
 ) -> None:
     """Train GRPO with groups of 4, 8 and 16 under each design, and write down every checkpoint's dev BLEU."""
-    from gecalign import sweep as sweeps
+    from gecalign.study import sweep as sweeps
 
     if seeds < 1:
         raise ValueError(f"--seeds is {seeds}; expected at least 1.")
@@ -205,9 +208,9 @@ def study_(
     ] = False,
 ) -> None:
     """Make every system and every control with several seeds, and write the results that the book reads."""
-    from gecalign import multiseed, results, store
-    from gecalign.study import Study
-    from gecalign.trained import TRAINED
+    from gecalign.runtime import store
+    from gecalign.study import Study, multiseed, results
+    from gecalign.study.trained import TRAINED
 
     first = _study(profile, 0, set_)
     chosen = first.profile
@@ -254,7 +257,7 @@ def correct(
 ) -> None:
     """Correct a sentence, or lines, and mark what was changed. Each line that comes in is one that goes out."""
     from gecalign import lines
-    from gecalign.examples import cleaned
+    from gecalign.corpus.examples import cleaned
 
     if as_json:
         _refuse(context, "--json", "which has a form of its own", "plain")
@@ -294,7 +297,7 @@ def export(
 ) -> None:
     """Write a trained model as a standard Transformers folder with a model card, and upload it if asked to."""
     from gecalign import export as exporting
-    from gecalign import licences
+    from gecalign.export import licences
 
     if processes.count() > 1:
         raise ValueError(f"a model is exported by one process, and there are {processes.count()}. Start one.")
@@ -330,7 +333,7 @@ def score(
 ) -> None:
     """Score a file of corrections by every metric, beside doing nothing."""
     from gecalign import metrics
-    from gecalign.predictions import read_parallel
+    from gecalign.metrics.predictions import read_parallel
 
     texts = read_parallel(hypotheses, sources, references or [])
     for note in texts.notes:
@@ -395,10 +398,10 @@ def compare(
         for note in made.notes if as_json else ():  # the text says them itself
             console.tell(f"gecalign: {note}", err=True)
         if html:
-            from gecalign import report_html
+            from gecalign.report.html import page
 
             status.update("drawing the page")
-            files.write_text(html, report_html.page(made))
+            files.write_text(html, page(made))
     console.tell_json(report.to_dict(made)) if as_json else console.tell(report.to_text(made))
     if html:
         console.tell(f"the report as a page: {html}", err=True)
@@ -417,7 +420,7 @@ def book(
     early: Annotated[bool, typer.Option(help="show a first version of the site as soon as there is a chapter")] = True,
 ) -> None:
     """Run the chapters that have changed, making what they show, and build the site."""
-    from gecalign import book as builder
+    from gecalign.book import builder
 
     if processes.count() > 1:
         raise ValueError(
@@ -439,8 +442,8 @@ def elsewhere(
     """Build the book as other machines would, with other arithmetic and other seeds, and compare what comes out."""
     import pandas as pd
 
-    from gecalign import elsewhere as others
-    from gecalign.chapters import project_root
+    from gecalign.book import elsewhere as others
+    from gecalign.book.chapters import project_root
 
     root = project_root()
     target = output or root / "results" / "elsewhere"
@@ -486,9 +489,9 @@ def _loader(
     prompt: str | None, train: bool,
 ) -> Callable[[], Asker]:  # fmt: skip
     """Look at what `correct` is asked with, and return what loads the model: not before there is a line to correct."""
-    from gecalign import existing
     from gecalign import export as exporting
     from gecalign.lines import Asker
+    from gecalign.study import existing
 
     if model is not None:
         _refuse(context, "--model", "which brings its own", "profile", "seed", "set_", "system", "train")
@@ -512,8 +515,8 @@ def _loader(
 def _lines(file: Path | None) -> Iterator[str]:
     """Return the lines of a text file or of standard input, cleaned."""
     from gecalign import lines
-    from gecalign.rowfiles import TABLE_SUFFIXES
-    from gecalign.textfiles import suffix
+    from gecalign.corpus.rowfiles import TABLE_SUFFIXES
+    from gecalign.corpus.textfiles import suffix
 
     if file is None:
         if sys.stdin is None:
@@ -526,7 +529,7 @@ def _lines(file: Path | None) -> Iterator[str]:
 
 
 def _check_sentence(text: str) -> None:
-    from gecalign.sentences import half_of_a_character
+    from gecalign.corpus.sentences import half_of_a_character
 
     if not text.strip():
         raise ValueError("there is nothing to correct: the text is empty.")
@@ -538,7 +541,7 @@ def _check_sentence(text: str) -> None:
 
 def _tell_corrected(one: Corrected, form: str, where: str = "") -> None:
     """Print what became of a line, as one line; say on standard error what a reader should know of it."""
-    from gecalign import markup
+    from gecalign.report import markup
 
     seen = sys.stdout.isatty()
     if form == "json":
@@ -578,7 +581,7 @@ def _changes(assignments: list[str]) -> dict[str, Any]:
 
 def _guard(study: Study, products: Sequence[str]) -> None:
     """Look at a study before something long is made, and refuse where a check fails."""
-    from gecalign import doctor as checks
+    from gecalign.checks import doctor as checks
 
     checks.guard(study, products)
 

@@ -8,7 +8,7 @@ project stands in this file and nowhere else. `profile("tiny")` returns one by n
 100
 
 Units: rows and steps are counts, lengths are tokens, learning rates are per update. The seed is not
-part of a profile: `gecalign.study.Study` takes it, so that one profile can be run with many.
+part of a profile: `gecalign.study.stages.Study` takes it, so that one profile can be run with many.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ TopP = Annotated[
 ]
 Asked = Annotated[str, Choice(("preference", "train"), "dev and test are for measuring")]
 Commit = Annotated[str | None, Text("a commit of the hub")]
-Reward = Annotated[str, Text("something ranks the samples; see `gecalign.rewards`")]
+Reward = Annotated[str, Text("something ranks the samples; see `gecalign.preferences.rewards`")]
 SELECTIONS = ("best-worst", "random", "reference")
 SAMPLERS = ("transformers", "vllm-colocate", "vllm-server")
 PRECISIONS = ("auto", "bf16", "fp16", "fp32")
@@ -121,7 +121,7 @@ class SFT:
     # dev loss and dev BLEU are measured, and a checkpoint considered, this many times
     evaluations: Evaluations = 8
     completion_only_loss: bool = True  # False trains on the prompt's tokens too
-    # rows in memory at once; None: as many as fit (`gecalign.memory`)
+    # rows in memory at once; None: as many as fit (`gecalign.models.memory`)
     micro_batch_size: MicroBatch = None
 
 
@@ -149,7 +149,7 @@ class Pairs:
     # of half the samples; None: one for all, which confounds nothing
     second_temperature: OrGreedy | None = None
     top_p: TopP = 1.0
-    reward: Reward = "bleu"  # what ranks them: see `gecalign.rewards`
+    reward: Reward = "bleu"  # what ranks them: see `gecalign.preferences.rewards`
     # or "random", or "reference" (as chosen)
     selection: Annotated[str, Choice(SELECTIONS, "it says which two samples of a prompt are compared")] = "best-worst"
     # pairs whose rewards differ by less are dropped
@@ -195,7 +195,7 @@ class GRPO:
     max_grad_norm: Clip = 1.0
     temperature: Warm = 0.7  # of the samples, as for pairs
     top_p: TopP = 1.0
-    reward: Reward = "bleu"  # see `gecalign.rewards`
+    reward: Reward = "bleu"  # see `gecalign.preferences.rewards`
     # or "normalize_then_sum": each reward within its group first
     multi_objective: Annotated[
         str, Choice(("sum_then_normalize", "normalize_then_sum"), "it says how rewards are added")

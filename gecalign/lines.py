@@ -15,10 +15,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gecalign import processes, prompts
+from gecalign import prompts
 from gecalign.config import Decoding, Engine, Prompt
-from gecalign.examples import cleaned
-from gecalign.textfiles import likely_encoding
+from gecalign.corpus.examples import cleaned
+from gecalign.corpus.textfiles import likely_encoding
+from gecalign.runtime import processes
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -139,7 +140,7 @@ def correct(lines: Sequence[str], asker: Asker, first: int = 1) -> list[Correcte
     Raises:
         ValueError: not even an empty line would fit, or more than one sample is asked for.
     """
-    from gecalign.decode import decode
+    from gecalign.models.decode import decode
 
     check(asker)
     asked = {i: prompts.render(asker.prompt, line) for i, line in enumerate(lines) if line}

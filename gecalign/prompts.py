@@ -8,7 +8,7 @@ digest is stored in every product, and `check_same` compares the two before a tr
 from __future__ import annotations
 
 from gecalign.config import Prompt
-from gecalign.store import digest_of
+from gecalign.runtime.store import digest_of
 
 
 def render(prompt: Prompt, source: str) -> str:

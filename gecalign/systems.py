@@ -1,6 +1,6 @@
 """The systems that are compared: what readers call them, what they are, in the order of every table and figure.
 
-How each is made stands in `gecalign.trained`; what it costs, in `gecalign.accounts.budget`.
+How each is made stands in `gecalign.study.trained`; what it costs, in `gecalign.study.accounts.budget`.
 """
 
 from __future__ import annotations

@@ -79,7 +79,7 @@ def together(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
 @pytest.fixture(scope="session")
 def small_study(together: Path) -> SmallStudy:
     """Run every system with two seeds, once for all tests."""
-    from gecalign import multiseed
+    from gecalign.study import multiseed
 
     folder = together / "small-study"
     with FileLock(f"{folder}.lock"), pytest.MonkeyPatch.context() as patch:
@@ -96,13 +96,13 @@ def small_study(together: Path) -> SmallStudy:
 @pytest.fixture(scope="session")
 def smoke_book(together: Path) -> SmokeBook:
     """Build the book once for all tests; its products go to a folder of their own as well."""
-    from gecalign import book
+    from gecalign.book import builder
 
     root, runs = together / "smoke-book" / "clone", together / "smoke-book" / "runs"
     page = root / "_build" / "html" / "index.html"
     with FileLock(f"{together / 'smoke-book'}.lock"), pytest.MonkeyPatch.context() as patch:
         patch.setenv("GECALIGN_RUNS", str(runs))
         if not page.exists():
-            built = book.build("smoke", 0, root=copy_book_sources(root))
+            built = builder.build("smoke", 0, root=copy_book_sources(root))
             assert built == page
     return SmokeBook(root, page, runs)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gecalign.config import Profile, profile
-from gecalign.examples import Example
+from gecalign.corpus.examples import Example
 
 SUBJECTS = ("she", "he", "the cat", "my friend", "Tom", "the dog")
 VERBS = (("goes", "go"), ("eats", "eat"), ("sees", "see"), ("likes", "like"))

@@ -17,7 +17,7 @@ from pathlib import Path
 import factories
 import pytest
 
-from gecalign import data
+from gecalign.corpus import data
 
 END = "<|endoftext|>"
 CHAT_TEMPLATE = "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from conftest import copy_book_sources
 
-from gecalign import chapters
+from gecalign.book import chapters
 
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 HEADER = """\

@@ -14,7 +14,7 @@ import pytest
 from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell, new_notebook
 
-from gecalign import bars
+from gecalign.runtime import bars
 
 STUDY = """
 import sys
@@ -92,7 +92,7 @@ def test_a_terminal_has_the_bars_of_training_and_decoding(command):
 
 @pytest.mark.slow
 def test_a_notebook_has_bars():
-    cell = new_code_cell("import gecalign.bars; print(gecalign.bars.watched())")
+    cell = new_code_cell("import gecalign.runtime.bars; print(gecalign.runtime.bars.watched())")
     done = NotebookClient(new_notebook(cells=[cell]), kernel_name="python3").execute()
     assert done.cells[0].outputs == [nbformat.v4.new_output("stream", name="stdout", text="True\n")]
 

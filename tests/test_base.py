@@ -7,18 +7,19 @@ import pytest
 import torch
 from rapidfuzz.distance import Indel
 
-from gecalign import metrics, models, prompts
+from gecalign import metrics, prompts
 from gecalign.config import Decoding, Model, Prompt
-from gecalign.decode import decode
-from gecalign.tinygec.corpus import generate
-from gecalign.tinygec.pretrain import Recipe, beginning_digest, documents
+from gecalign.corpus.tinygec.corpus import generate
+from gecalign.corpus.tinygec.pretrain import Recipe, beginning_digest, documents
+from gecalign.models import loading
+from gecalign.models.decode import decode
 
-CARD = json.loads((models.TINY_BASE / "recipe.json").read_text())
+CARD = json.loads((loading.TINY_BASE / "recipe.json").read_text())
 
 
 @pytest.fixture(scope="module")
 def base():
-    return models.load(Model())
+    return loading.load(Model())
 
 
 def nats_per_token(base, text: str) -> float:
@@ -35,7 +36,7 @@ def test_has_one_to_three_million_parameters_and_the_card_says_how_many(base):
 
 
 def test_ships_as_safetensors_and_nothing_else_that_holds_weights():
-    weights = {path.name for path in models.TINY_BASE.iterdir() if path.stat().st_size > 1_000_000}
+    weights = {path.name for path in loading.TINY_BASE.iterdir() if path.stat().st_size > 1_000_000}
     assert weights == {"model.safetensors"}
 
 

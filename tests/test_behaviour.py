@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from gecalign.behaviour import behaviour, rates, repetition_loops
+from gecalign.metrics.behaviour import behaviour, rates, repetition_loops
 
 
 def test_each_flag_marks_its_sentences_and_no_others():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from gecalign import beside
+from gecalign.report import beside
 
 
 def test_about_95_of_100_further_runs_lie_where_they_are_expected():

@@ -20,7 +20,7 @@ from conftest import PROJECT
 from rich.console import Console
 from small_book import chapter_text, counting, needing, ran, with_site, write_chapter
 
-from gecalign import book, chapters, execution, site, tasks
+from gecalign.book import builder, chapters, execution, site, tasks
 from gecalign.study import Study
 
 
@@ -34,7 +34,7 @@ def rendered(clone, monkeypatch):
         return site.first_page(root)
 
     monkeypatch.setattr(site, "render", render)
-    monkeypatch.setattr(book, "_first_site", lambda *_: (step for step in ()))
+    monkeypatch.setattr(builder, "_first_site", lambda *_: (step for step in ()))
     return seen
 
 
@@ -43,7 +43,7 @@ def build(clone: Path, **options) -> str:
     said = io.StringIO()
     options = {"profile": "smoke", "jobs": 1, **options}
     try:
-        book.build(root=clone, console=Console(file=said, width=160), **options)
+        builder.build(root=clone, console=Console(file=said, width=160), **options)
     finally:
         printed = said.getvalue()
     return printed
@@ -55,7 +55,7 @@ def build(clone: Path, **options) -> str:
 def test_an_unknown_profile_is_refused_before_anything_runs(clone):
     chapter = write_chapter(clone, "00-good", chapter_text("print(1)"))
     with pytest.raises(ValueError, match="unknown profile 'tinny'"):
-        book.build("tinny", root=clone)
+        builder.build("tinny", root=clone)
     assert not chapter.executed.exists()
 
 
@@ -109,7 +109,7 @@ def test_products_that_no_chapter_to_run_needs_are_not_made(clone):
     write_chapter(clone, "00-good", chapter_text("1", needing("dpo")))
     write_chapter(clone, "01-other", chapter_text("1", needing("base")))
     study = Study("smoke", 0, clone / "runs")
-    plan = book.make_plan(clone, study, ["00"], 1, again=False)
+    plan = builder.make_plan(clone, study, ["00"], 1, again=False)
     made = ["product data", "product sft", "product pairs", "product dpo"]
     assert [task.label for task in plan.tasks] == [*made, "chapter 00-good"]
     assert plan.tasks[-1].needs == ("product dpo",)
@@ -120,7 +120,7 @@ def test_a_product_that_is_there_is_not_made_again(clone):
     study = Study("smoke", 0, clone / "runs")
     study.folder.mkdir(parents=True)
     study.corpus  # noqa: B018 - made by asking for it
-    plan = book.make_plan(clone, Study("smoke", 0, clone / "runs"), [], 1, again=False)
+    plan = builder.make_plan(clone, Study("smoke", 0, clone / "runs"), [], 1, again=False)
     assert [task.label for task in plan.tasks] == ["chapter 00-good"]
     assert plan.made == 1
 
@@ -130,7 +130,7 @@ def test_a_study_of_several_seeds_is_made_only_where_none_is_committed(clone, co
     write_chapter(clone, "00-good", chapter_text("1", needing("study")))
     if committed:
         (clone / "results" / "smoke").mkdir(parents=True)
-    plan = book.make_plan(clone, Study("smoke", 0, clone / "runs"), [], 1, again=False)
+    plan = builder.make_plan(clone, Study("smoke", 0, clone / "runs"), [], 1, again=False)
     made = [] if committed else ["product data", "product study"]
     assert [task.label for task in plan.tasks] == [*made, "chapter 00-good"]
     assert plan.tasks[-1].needs == (() if committed else ("product study",))
@@ -145,14 +145,14 @@ def test_tasks_share_the_cores(monkeypatch, variable, asked, found):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     if variable:
         monkeypatch.setenv("OMP_NUM_THREADS", variable)
-    assert book.side_by_side(asked, gpu=False) == found
+    assert builder.side_by_side(asked, gpu=False) == found
 
 
 def test_a_gpu_takes_one_task_at_a_time_unless_told_otherwise():
-    assert book.side_by_side(None, gpu=True)[0] == 1
-    assert book.side_by_side(3, gpu=True)[0] == 3
+    assert builder.side_by_side(None, gpu=True)[0] == 1
+    assert builder.side_by_side(3, gpu=True)[0] == 3
     with pytest.raises(ValueError, match="--jobs is 0; expected at least 1"):
-        book.side_by_side(0, gpu=True)
+        builder.side_by_side(0, gpu=True)
 
 
 @pytest.mark.parametrize("gpu", [False, True])
@@ -160,25 +160,25 @@ def test_whether_there_is_a_gpu_is_asked_only_where_something_is_to_be_run(clone
     monkeypatch.setattr(os, "cpu_count", lambda: 4)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     asked = []
-    monkeypatch.setattr(book, "_has_gpu", lambda: asked.append(1) or gpu)
+    monkeypatch.setattr(builder, "_has_gpu", lambda: asked.append(1) or gpu)
     chapter = write_chapter(clone, "00-good", chapter_text("1"))
     study = Study("smoke", 0, clone / "runs")
-    plan = book.make_plan(clone, study, [], None, again=False)
+    plan = builder.make_plan(clone, study, [], None, again=False)
     assert (plan.jobs, plan.threads) == ((1, "4") if gpu else (4, "1"))
     assert asked
     asked.clear()
     executed = execution.unrun(chapter.source, clone)
     chapters.write(executed, chapter.executed, status="whole", key=json.loads(plan.tasks[0].work)["key"])
-    assert book.make_plan(clone, study, [], None, again=False).tasks == ()
+    assert builder.make_plan(clone, study, [], None, again=False).tasks == ()
     assert not asked
 
 
 NOTHING_TO_RUN = """
 import sys
 from pathlib import Path
-from gecalign import book, site
+from gecalign.book import builder, site
 site.render = lambda root, strict: site.first_page(root)
-book.build("smoke", root=Path(sys.argv[1]))
+builder.build("smoke", root=Path(sys.argv[1]))
 assert "torch" not in sys.modules
 """
 
@@ -195,11 +195,11 @@ def test_a_build_with_nothing_to_run_does_not_import_torch(clone):
 
 def test_where_the_site_fails_too_the_chapters_that_failed_are_named_all_the_same(clone, rendered, monkeypatch):
     def render(*_, **__):
-        raise book.BookError("the site was not built")
+        raise builder.BookError("the site was not built")
 
     write_chapter(clone, "00-good", chapter_text("1 / 0"))
     monkeypatch.setattr(site, "render", render)
-    with pytest.raises(book.BookError, match=r"(?s)ZeroDivisionError.*the site was not built"):
+    with pytest.raises(builder.BookError, match=r"(?s)ZeroDivisionError.*the site was not built"):
         build(clone)
 
 
@@ -209,7 +209,7 @@ def test_where_the_site_fails_too_the_chapters_that_failed_are_named_all_the_sam
 def test_a_failed_chapter_costs_only_itself_and_is_alone_run_again(clone, rendered):
     for name, code in (("00-good", ""), ("01-bad", "1 / 0"), ("02-good", "")):
         write_chapter(clone, name, counting(clone, name, code))
-    with pytest.raises(book.BookError) as error:
+    with pytest.raises(builder.BookError) as error:
         build(clone)
     assert ran(clone) == ["00-good", "01-bad", "02-good"]
     assert rendered == [False]
@@ -226,7 +226,9 @@ def test_a_chapter_whose_product_cannot_be_made_gets_its_text_under_the_cause(cl
     (study.corpus.folder / "stage.json").write_text("{}")
     chapter = write_chapter(clone, "00-good", counting(clone, "00-good"))
     write_chapter(clone, "01-data", counting(clone, "01-data", header=needing("data")))
-    with pytest.raises(book.BookError, match=r"it needs data, which could not be made: .* has no readable stage\.json"):
+    with pytest.raises(
+        builder.BookError, match=r"it needs data, which could not be made: .* has no readable stage\.json"
+    ):
         build(clone)
     assert ran(clone) == ["00-good"]
     assert chapters.is_whole(chapter)
@@ -236,7 +238,7 @@ def test_a_chapter_whose_product_cannot_be_made_gets_its_text_under_the_cause(cl
 
 def test_output_of_tasks_goes_to_the_log(clone, rendered):
     write_chapter(clone, "00-good", chapter_text("1 / 0"))
-    with pytest.raises(book.BookError):
+    with pytest.raises(builder.BookError):
         build(clone)
     log = (clone / "runs" / "smoke" / "seed-0" / "book.log").read_text(encoding="utf-8")
     assert "== chapter 00-good" in log
@@ -248,8 +250,8 @@ def test_output_of_tasks_goes_to_the_log(clone, rendered):
 INTERRUPTED = """
 import sys
 from pathlib import Path
-from gecalign import book
-book.build("smoke", root=Path(sys.argv[1]), jobs=1)
+from gecalign.book import builder
+builder.build("smoke", root=Path(sys.argv[1]), jobs=1)
 """
 
 
@@ -289,7 +291,7 @@ def test_readers_get_a_first_version_then_one_with_the_failure_then_the_whole_si
     look = f"import pathlib, shutil, time\npage = pathlib.Path({str(page)!r})\n"
     look += f"while not page.exists():\n    time.sleep(0.2)\nshutil.copy(page, {str(seen)!r})\ntime.sleep(2)\n1 / 0"
     write_chapter(clone, "01-bad", counting(clone, "01-bad", look))
-    with pytest.raises(book.BookError):
+    with pytest.raises(builder.BookError):
         build(clone)
     assert "This chapter is still being run" in seen.read_text(encoding="utf-8")
     failed = page.read_text(encoding="utf-8")

@@ -9,11 +9,13 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from gecalign import cases, metrics, seeds
-from gecalign.compare import Interval
-from gecalign.edits import Edit
-from gecalign.examples import Example
-from gecalign.results import Results
+from gecalign import metrics
+from gecalign.book import cases
+from gecalign.corpus.edits import Edit
+from gecalign.corpus.examples import Example
+from gecalign.statistics import seeds
+from gecalign.statistics.compare import Interval
+from gecalign.study.results import Results
 
 REFERENCE = "She goes to school every day with her friends."
 SOURCE = "She go to school every day with her friends."

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gecalign.cells import flag, identity
+from gecalign.corpus.cells import flag, identity
 
 MISSING = [None, "", " ", "nan", "NaN", "None", "null", "NULL", "<NA>", "N/A", float("nan"), np.nan, pd.NA, pd.NaT]
 

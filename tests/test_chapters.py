@@ -7,7 +7,7 @@ import pytest
 from conftest import PROJECT
 from small_book import chapter_text, needing, write_chapter
 
-from gecalign import chapters, tasks
+from gecalign.book import chapters, tasks
 
 
 def test_chapters_are_selected_by_name_or_number(clone):

@@ -10,8 +10,8 @@ from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 from scipy import stats
 
-from gecalign import claims
-from gecalign.compare import Difference, Interval
+from gecalign.book import claims
+from gecalign.statistics.compare import Difference, Interval
 
 NAN = math.nan
 

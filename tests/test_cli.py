@@ -140,7 +140,7 @@ def test_the_map_needs_an_annotator_who_can_leave_errors(message, settings):
 
 
 def test_a_study_of_several_seeds_leaves_its_results_where_it_is_told(settings, small_study, tmp_path, monkeypatch):
-    from gecalign import multiseed, results
+    from gecalign.study import multiseed, results
 
     asked = {}
 

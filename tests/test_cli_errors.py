@@ -7,9 +7,13 @@ from pathlib import Path
 import factories
 import pytest
 
-from gecalign import cli, doctor, export, hub, report_html, settings, sweep, trials
-from gecalign.checks import Check
+from gecalign import cli, export, settings
+from gecalign.checks import doctor
+from gecalign.checks.check import Check
 from gecalign.config import PROFILES
+from gecalign.report import html
+from gecalign.runtime import hub
+from gecalign.study import sweep, trials
 
 
 @pytest.fixture(autouse=True)
@@ -112,7 +116,7 @@ def test_a_report_that_cannot_be_written_leaves_the_earlier_one(message, tmp_pat
         (tmp_path / f"{name}.txt").write_text("".join(f"{text}\n" for text in texts))
     page = tmp_path / "page.html"
     page.write_text("good")
-    monkeypatch.setattr(report_html, "page", lambda made: "half \ud800")
+    monkeypatch.setattr(html, "page", lambda made: "half \ud800")
     x, y, s, r = (tmp_path / f"{name}.txt" for name in "xysr")
     monkeypatch.setattr(sys, "argv", [])
     said = message("compare", x, y, "--sources", s, "--references", r, "--resamples", 100, "--html", page)

@@ -12,7 +12,8 @@ from sacrebleu.metrics import BLEU
 from sacrebleu.significance import PairedTest, _bootstrap_resample, estimate_ci
 from scipy import stats
 
-from gecalign import compare, design, metrics
+from gecalign import metrics
+from gecalign.statistics import compare, design
 
 
 def mean(totals):

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from gecalign import comparison, metrics, results
-from gecalign.behaviour import Behaviour
-from gecalign.compare import Difference, Interval
+from gecalign import metrics
+from gecalign.book import comparison
+from gecalign.metrics.behaviour import Behaviour
+from gecalign.statistics.compare import Difference, Interval
+from gecalign.study import results
 from gecalign.systems import COMPARED, CONTROL, LABELS, MISTAKES
 
 

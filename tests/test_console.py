@@ -4,7 +4,8 @@ import sys
 
 import pytest
 
-from gecalign import cli, console
+from gecalign import cli
+from gecalign.runtime import console
 
 
 @pytest.fixture(params=["ascii", "cp1252", "utf-8"])

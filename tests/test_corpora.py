@@ -4,8 +4,8 @@ import json
 import factories
 import pytest
 
-from gecalign import corpora, data
 from gecalign.config import Data
+from gecalign.corpus import corpora, data
 
 ROWS = factories.coedit_rows(20)
 JSONL = "".join(json.dumps(row) + "\n" for row in ROWS)

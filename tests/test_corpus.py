@@ -5,8 +5,8 @@ from random import Random
 
 import pytest
 
-from gecalign.edits import apply_edits
-from gecalign.tinygec import corpus
+from gecalign.corpus.edits import apply_edits
+from gecalign.corpus.tinygec import corpus
 
 ROWS = {"test": 300, "dev": 200, "train": 1500, "preference": 400}
 PINNED_ROWS = 500

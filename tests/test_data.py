@@ -6,9 +6,9 @@ import factories
 import hub
 import pytest
 
-from gecalign import corpora, data
 from gecalign.config import Data
-from gecalign.examples import Example
+from gecalign.corpus import corpora, data
+from gecalign.corpus.examples import Example
 
 ROW = {"src": "Fix grammar: She go.", "tgt": "She goes."}
 

@@ -5,9 +5,9 @@ import factories
 import pytest
 import torch
 
-from gecalign import models
 from gecalign.config import Decoding, Engine
-from gecalign.decode import decode
+from gecalign.models import loading
+from gecalign.models.decode import decode
 
 GREEDY = Decoding(max_new_tokens=12)
 SAMPLING = Decoding(temperature=1.0, samples=3, max_new_tokens=12)
@@ -15,7 +15,7 @@ SAMPLING = Decoding(temperature=1.0, samples=3, max_new_tokens=12)
 
 @pytest.fixture(scope="module")
 def loaded(tmp_path_factory):
-    return models.load(factories.base_folder(tmp_path_factory.mktemp("decode") / "base"))
+    return loading.load(factories.base_folder(tmp_path_factory.mktemp("decode") / "base"))
 
 
 def prompts(count: int) -> list[str]:

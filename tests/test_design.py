@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from gecalign import compare, design, seeds
-from gecalign.metrics import bleu
+from gecalign.metrics.scores import bleu
+from gecalign.statistics import compare, design, seeds
 
 
 def mean(totals):

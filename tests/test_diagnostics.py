@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gecalign import accounts, diagnostics, pairs, pitfalls, results
-from gecalign.study import Study
+from gecalign.preferences import pairs
+from gecalign.study import Study, accounts, diagnostics, mistakes, results
 
 
 @pytest.fixture(scope="module")
@@ -96,13 +96,13 @@ def test_single_facts_are_those_of_the_stages(study):
 
 
 def test_mistakes_stand_beside_the_right_way(study):
-    table = pitfalls.mistakes(study).set_index(["mistake", "made"])
-    assert set(table.index.get_level_values("mistake")) == set(pitfalls.MISTAKES)
+    table = mistakes.mistakes(study).set_index(["mistake", "made"])
+    assert set(table.index.get_level_values("mistake")) == set(mistakes.MISTAKES)
     assert table.loc[("bf16 weights", False), "BLEU"] == study.evaluation("dpo", "dev").scores.row()["BLEU"]
     assert table.loc[("another prompt", False), "BLEU"] == table["SFT"].iloc[0]
     assert table.loc[("bf16 weights", True), "unmoved"] > table.loc[("bf16 weights", False), "unmoved"]
     assert table.drop("bf16 weights", level="mistake")["unmoved"].isna().all()
-    assert table["longest"].str.len().max() <= pitfalls.LONGEST
+    assert table["longest"].str.len().max() <= mistakes.LONGEST
 
 
 # ---- the record

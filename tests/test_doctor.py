@@ -13,23 +13,14 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from gecalign import (
-    checks_machine,
-    checks_texts,
-    checks_training,
-    cli,
-    config,
-    doctor,
-    models,
-    plan,
-    processes,
-    prompts,
-    reward_check,
-    store,
-    train,
-)
-from gecalign.checks import Check, Patient
+from gecalign import cli, config, plan, prompts
+from gecalign.checks import doctor, machine, texts, training
+from gecalign.checks.check import Check, Patient
+from gecalign.models import loading
+from gecalign.preferences import reward_check
+from gecalign.runtime import processes, store
 from gecalign.study import Study
+from gecalign.training import train
 
 BEFORE = [
     "versions",
@@ -100,8 +91,8 @@ def test_a_check_that_raises_becomes_a_failure_and_leaves_the_others(study, monk
 
 
 def test_prompts_that_sft_has_seen(study):
-    assert_found(checks_texts.prompts_unseen(Patient(study)), "pass", "none of the prompts")
-    assert_found(checks_texts.prompts_unseen(patient(study, grpo__split="train")), "warn", "100% of the split train")
+    assert_found(texts.prompts_unseen(Patient(study)), "pass", "none of the prompts")
+    assert_found(texts.prompts_unseen(patient(study, grpo__split="train")), "warn", "100% of the split train")
 
 
 def with_text_column(rows: Callable) -> Callable:
@@ -109,32 +100,32 @@ def with_text_column(rows: Callable) -> Callable:
 
 
 def test_labels_cover_the_completion_and_eos(study):
-    assert_found(checks_texts.labels(Patient(study)), "pass", r"SFT's .* exactly the completion .* DPO's")
+    assert_found(texts.labels(Patient(study)), "pass", r"SFT's .* exactly the completion .* DPO's")
 
 
 def test_labels_without_eos_because_of_a_column_text(study, monkeypatch):
     monkeypatch.setattr(train, "demonstrations", with_text_column(train.demonstrations))
-    assert_found(checks_texts.labels(Patient(study)), "fail", "SFT's loss covers no EOS.*column text")
+    assert_found(texts.labels(Patient(study)), "fail", "SFT's loss covers no EOS.*column text")
 
 
 def test_labels_of_the_prompt(study, monkeypatch):
     asked_for = patient(study, sft__completion_only_loss=False)
-    assert_found(checks_texts.labels(asked_for), "warn", "covers the tokens of the prompt, too")
+    assert_found(texts.labels(asked_for), "warn", "covers the tokens of the prompt, too")
     ordinary = train.SFTConfig
     monkeypatch.setattr(train, "SFTConfig", lambda **given: ordinary(**given | {"completion_only_loss": False}))
-    assert_found(checks_texts.labels(Patient(study)), "fail", "'Fix grammar: .* and should cover ' ")
+    assert_found(texts.labels(Patient(study)), "fail", "'Fix grammar: .* and should cover ' ")
 
 
 def test_labels_of_pairs_that_were_cut(study, monkeypatch):
     ordinary = train.DPOConfig
     monkeypatch.setattr(train, "DPOConfig", lambda **given: ordinary(**given | {"max_length": 40}))
-    assert_found(checks_texts.labels(Patient(study)), "fail", "DPO's loss covers no EOS")
+    assert_found(texts.labels(Patient(study)), "fail", "DPO's loss covers no EOS")
 
 
 def test_a_template_that_ends_inside_a_token(study, monkeypatch):
-    assert_found(checks_texts.boundary(Patient(study)), "pass", "all of 24 rows")
+    assert_found(texts.boundary(Patient(study)), "pass", "all of 24 rows")
     monkeypatch.setattr(prompts, "completion", lambda text: text)  # the blank stands in the template instead
-    found = checks_texts.boundary(other_prompt(study, "Fix grammar: {source}\nCorrected: "))
+    found = texts.boundary(other_prompt(study, "Fix grammar: {source}\nCorrected: "))
     assert_found(
         found, "fail", r"in \d+ of 24 rows a token spans .* alone it ends in ': ', with a completion .* ': [\w ]+'"
     )
@@ -144,25 +135,23 @@ def test_a_tokenizer_that_gives_back_another_text(study, monkeypatch):
     ill = Patient(study)
     ordinary = ill.tokenizer.decode
     monkeypatch.setattr(ill.tokenizer, "decode", lambda *args, **kwargs: ordinary(*args, **kwargs).replace(" a", "a"))
-    assert_found(checks_texts.boundary(ill), "fail", "gives another text back than it was given")
+    assert_found(texts.boundary(ill), "fail", "gives another text back than it was given")
 
 
 def test_one_prompt_for_all_that_was_made(study):
     study.samples()
-    assert_found(checks_texts.same_prompt(Patient(study)), "pass", r"^\d+ products")
+    assert_found(texts.same_prompt(Patient(study)), "pass", r"^\d+ products")
     other = patient(study, prompt__template="Correct: {source}\nCorrected:", sft__steps=1)
-    assert_found(
-        checks_texts.same_prompt(other), "warn", r"(\d+) products .* \1 of them were made with another .*/sft-"
-    )
+    assert_found(texts.same_prompt(other), "warn", r"(\d+) products .* \1 of them were made with another .*/sft-")
 
 
 def test_a_model_that_was_asked_with_another_prompt(study, tmp_path):
     own = Study(study.profile.variant(sft__steps=1), 0, tmp_path)
     mismatched = config.Prompt("Mend: {source}\nNow:")
     own.evaluation("sft", "dev", prompt=mismatched, allow_other_prompt=True)
-    assert_found(checks_texts.same_prompt(Patient(own)), "warn", "seed-0/sft-dev-.*asked with another prompt")
+    assert_found(texts.same_prompt(Patient(own)), "warn", "seed-0/sft-dev-.*asked with another prompt")
     planned = own.variant(config.dataclasses.replace(own.profile, mismatched_prompt=mismatched))
-    assert checks_texts.same_prompt(Patient(planned)).status == "pass"
+    assert texts.same_prompt(Patient(planned)).status == "pass"
 
 
 def test_a_product_that_was_made_from_another_prompts(study, tmp_path):
@@ -171,7 +160,7 @@ def test_a_product_that_was_made_from_another_prompts(study, tmp_path):
     record = json.loads(path.read_text())
     record["spec"]["prompt"] = "0" * 12
     path.write_text(json.dumps(record))
-    assert_found(checks_texts.same_prompt(Patient(own)), "fail", "seed-0/samples-.*made with another prompt than")
+    assert_found(texts.same_prompt(Patient(own)), "fail", "seed-0/samples-.*made with another prompt than")
 
 
 @pytest.mark.parametrize(
@@ -184,22 +173,22 @@ def test_a_product_that_was_made_from_another_prompts(study, tmp_path):
     ],
 )
 def test_limits_on_length(study, changes, status, words):
-    assert_found(checks_texts.lengths(patient(study, **changes)), status, words)
+    assert_found(texts.lengths(patient(study, **changes)), status, words)
 
 
 def test_outputs_that_are_cut_off(study):
     study.samples()
-    cut = checks_texts.outputs(patient(study, decoding__max_new_tokens=3))
+    cut = texts.outputs(patient(study, decoding__max_new_tokens=3))
     assert_found(cut, "fail", "cut off at decoding__max_new_tokens, 3: [1-8] of 8 outputs on dev.*limit too low")
     assert "samples" not in cut.words.partition("dev")[2].partition(".")[0]  # nobody has drawn any under this limit
-    assert re.search(r"\d+ of 8 outputs on dev, \d+ of 64 samples", checks_texts.outputs(Patient(study)).words)
+    assert re.search(r"\d+ of 8 outputs on dev, \d+ of 64 samples", texts.outputs(Patient(study)).words)
 
 
 # ---- training
 
 
 def test_weights_in_32_bits_move(study):
-    found = checks_training.weights(Patient(study))
+    found = training.weights(Patient(study))
     assert_found(found, "pass", r"^float32; .* 100% by SFT \(rate 0.01\), 100% by DPO .*bfloat16: 100%")
 
 
@@ -207,26 +196,26 @@ def test_weights_in_16_bits_hardly_move(study, monkeypatch):
     ill = patient(study, dpo__learning_rate=5e-6, grpo__learning_rate=1e-5)
     model, tokenizer = study.model("base")
     ill.base = (model.to(torch.bfloat16), tokenizer)
-    found = checks_training.weights(ill)
+    found = training.weights(ill)
     assert_found(found, "fail", r"^bfloat16; .* by DPO \(rate 5e-06\).*Load weights in 32 bits")
     assert int(re.search(r"(\d+)% by DPO", found.words)[1]) < 20
 
 
 def test_rates_that_even_32_bits_lose(study):
-    assert_found(checks_training.weights(patient(study, grpo__learning_rate=1e-12)), "warn", "raise them")
+    assert_found(training.weights(patient(study, grpo__learning_rate=1e-12)), "warn", "raise them")
 
 
 def test_the_reference_model_is_where_training_starts(study):
-    found = checks_training.reference(Patient(study))
+    found = training.reference(Patient(study))
     assert_found(found, "pass", r"a loss of 0\.6931 .* of 0\.0000 nats")
 
 
 def test_adapters(study):
     adapted = patient(study, lora__rank=4)
-    assert_found(checks_training.reference(adapted), "pass", r"a loss of 0\.6931 .* of 0\.0000 nats")
+    assert_found(training.reference(adapted), "pass", r"a loss of 0\.6931 .* of 0\.0000 nats")
     # of a fresh pair of matrices only one has a gradient, and that one is 0: it moves in any precision
-    assert_found(checks_training.weights(adapted), "pass", r"100% by GRPO .*bfloat16: 100%, 100%, 100%")
-    assert checks_texts.labels(adapted).status == "pass"
+    assert_found(training.weights(adapted), "pass", r"100% by GRPO .*bfloat16: 100%, 100%, 100%")
+    assert texts.labels(adapted).status == "pass"
 
 
 @pytest.mark.parametrize("method", ["DPO", "GRPO"])
@@ -238,7 +227,7 @@ def test_a_reference_model_that_is_the_base(study, monkeypatch, method):
         return Study.model(study, "base" if len(loaded) == {"DPO": 2, "GRPO": 4}[method] else system)
 
     monkeypatch.setattr(ill.study, "model", reloading, raising=False)
-    found = checks_training.reference(ill)
+    found = training.reference(ill)
     assert_found(found, "fail", "another model than the one that training starts from")
     loss, divergence = re.search(r"loss of ([\d.]+) .* model of ([\d.]+) nats", found.words).groups()
     assert (abs(float(loss) - 0.6931) > 0.01) == (method == "DPO")
@@ -247,7 +236,7 @@ def test_a_reference_model_that_is_the_base(study, monkeypatch, method):
 
 def test_a_reference_model_that_trl_loads_itself(study, monkeypatch):
     """With beta above 0 it does so from the path that the model remembers."""
-    assert checks_training.reference(patient(study, grpo__beta=0.1)).status == "pass"
+    assert training.reference(patient(study, grpo__beta=0.1)).status == "pass"
     ill = patient(study, grpo__beta=0.1)
 
     def forgetful(system: str):
@@ -256,7 +245,7 @@ def test_a_reference_model_that_trl_loads_itself(study, monkeypatch):
         return model, tokenizer
 
     monkeypatch.setattr(ill.study, "model", forgetful, raising=False)
-    found = checks_training.reference(ill)
+    found = training.reference(ill)
     assert_found(found, "fail", r"a loss of 0\.6931 .*which may be the base")
 
 
@@ -272,26 +261,26 @@ def test_a_reference_model_that_trl_loads_itself(study, monkeypatch):
     ],
 )
 def test_batches(study, changes, status, words):
-    assert_found(checks_training.batches(patient(study, **changes)), status, words)
+    assert_found(training.batches(patient(study, **changes)), status, words)
 
 
 def test_batches_that_processes_cannot_share(study, monkeypatch):
     monkeypatch.setattr(processes, "count", lambda: 2)
-    assert_found(checks_training.batches(Patient(study)), "pass", "8 rows.*, 4 in each of 2 processes")
+    assert_found(training.batches(Patient(study)), "pass", "8 rows.*, 4 in each of 2 processes")
     monkeypatch.setattr(processes, "count", lambda: 3)
-    assert_found(checks_training.batches(Patient(study)), "fail", "SFT: .*3 processes cannot share evenly")
+    assert_found(training.batches(Patient(study)), "fail", "SFT: .*3 processes cannot share evenly")
 
 
 # ---- the machine
 
 
 def test_versions(study, monkeypatch, tmp_path):
-    assert_found(checks_machine.versions(Patient(study)), "pass", r"trl 1\.\d+.*as in requirements.txt")
-    monkeypatch.setattr(checks_machine, "PINS", tmp_path / "absent.txt")
-    assert "requirements.txt" not in checks_machine.versions(Patient(study)).words
+    assert_found(machine.versions(Patient(study)), "pass", r"trl 1\.\d+.*as in requirements.txt")
+    monkeypatch.setattr(machine, "PINS", tmp_path / "absent.txt")
+    assert "requirements.txt" not in machine.versions(Patient(study)).words
     (tmp_path / "pins.txt").write_text("# a comment\n\nnumpy==1.0.0  # old\nno-such-package==1\n")
-    monkeypatch.setattr(checks_machine, "PINS", tmp_path / "pins.txt")
-    assert_found(checks_machine.versions(Patient(study)), "warn", r"numpy \S+ \(==1.0.0 is pinned\)")
+    monkeypatch.setattr(machine, "PINS", tmp_path / "pins.txt")
+    assert_found(machine.versions(Patient(study)), "warn", r"numpy \S+ \(==1.0.0 is pinned\)")
 
 
 @pytest.mark.parametrize(
@@ -306,19 +295,19 @@ def test_versions(study, monkeypatch, tmp_path):
     ],
 )
 def test_packages_that_are_missing_or_of_another_version(study, monkeypatch, changes, installed, words):
-    ordinary = checks_machine._installed
+    ordinary = machine._installed
     there = {"tensorboard": "2.20.0"} | installed
-    monkeypatch.setattr(checks_machine, "_installed", lambda name: there[name] if name in there else ordinary(name))
-    assert_found(checks_machine.versions(patient(study, **changes)), "fail", words)
+    monkeypatch.setattr(machine, "_installed", lambda name: there[name] if name in there else ordinary(name))
+    assert_found(machine.versions(patient(study, **changes)), "fail", words)
 
 
 def test_extras_that_are_there(study, monkeypatch, tmp_path):
-    ordinary = checks_machine._installed
+    ordinary = machine._installed
     there = {"peft": "0.19.0", "vllm": "0.25.0", "trackio": "1.0"}
-    monkeypatch.setattr(checks_machine, "_installed", lambda name: there.get(name) or ordinary(name))
-    monkeypatch.setattr(checks_machine, "PINS", tmp_path / "absent.txt")
+    monkeypatch.setattr(machine, "_installed", lambda name: there.get(name) or ordinary(name))
+    monkeypatch.setattr(machine, "PINS", tmp_path / "absent.txt")
     asking = patient(study, lora__rank=8, engine__sampler="vllm-colocate", engine__report_to="trackio")
-    assert checks_machine.versions(asking).status == "pass"
+    assert machine.versions(asking).status == "pass"
 
 
 @pytest.fixture
@@ -349,8 +338,8 @@ def planned(monkeypatch) -> Callable:
 )
 def test_room(study, planned, monkeypatch, needs, status, words):
     planned(**needs)
-    monkeypatch.setattr(checks_machine.shutil, "disk_usage", lambda folder: types.SimpleNamespace(free=10e9))
-    assert_found(checks_machine.room(Patient(study)), status, words)
+    monkeypatch.setattr(machine.shutil, "disk_usage", lambda folder: types.SimpleNamespace(free=10e9))
+    assert_found(machine.room(Patient(study)), status, words)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="is about machines without a GPU")
@@ -370,25 +359,25 @@ def test_room(study, planned, monkeypatch, needs, status, words):
 )
 def test_a_device_that_does_not_suit(study, planned, changes, status, words):
     planned(seconds=3 * 3600)
-    assert_found(checks_machine.device(patient(study, **changes)), status, words)
+    assert_found(machine.device(patient(study, **changes)), status, words)
 
 
 def test_bf16_that_is_emulated(study, monkeypatch):
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
-    assert_found(checks_machine.device(patient(study, engine__precision="bf16")), "warn", "CPU has no bf16")
+    assert_found(machine.device(patient(study, engine__precision="bf16")), "warn", "CPU has no bf16")
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation)
-    assert checks_machine._precision("bf16", gpu=True)[0][0] == "fail"
-    assert checks_machine._precision("fp16", gpu=True) == []
+    assert machine._precision("bf16", gpu=True)[0][0] == "fail"
+    assert machine._precision("fp16", gpu=True) == []
 
 
 def test_gpus_that_lie_idle_or_are_shared(study, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "a GPU")
-    assert_found(checks_machine.device(Patient(study)), "warn", "2 GPUs are there, and 1 are used: .*torchrun")
+    assert_found(machine.device(Patient(study)), "warn", "2 GPUs are there, and 1 are used: .*torchrun")
     monkeypatch.setattr(processes, "count", lambda: 4)
-    monkeypatch.setattr(models, "device", lambda: torch.device("cpu"))
-    assert_found(checks_machine.device(Patient(study)), "fail", "4 processes share 2 GPUs")
+    monkeypatch.setattr(loading, "device", lambda: torch.device("cpu"))
+    assert_found(machine.device(Patient(study)), "fail", "4 processes share 2 GPUs")
 
 
 # ---- preferences and rewards

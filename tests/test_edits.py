@@ -1,6 +1,6 @@
 import pytest
 
-from gecalign.edits import Edit, apply_edits
+from gecalign.corpus.edits import Edit, apply_edits
 
 
 def test_edits_are_applied_whatever_order_they_come_in():

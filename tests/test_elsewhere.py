@@ -12,8 +12,8 @@ import pytest
 from conftest import copy_book_sources
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from gecalign import claims, elsewhere
-from gecalign.elsewhere import Arithmetic, Build
+from gecalign.book import claims, elsewhere
+from gecalign.book.elsewhere import Arithmetic, Build
 
 OTHER_MACHINES = [Build(Arithmetic("default", 1), 0), Build(Arithmetic("", 2), 1)]
 

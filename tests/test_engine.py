@@ -19,11 +19,13 @@ from safetensors.torch import load_file
 from together import sft
 from training import DECODING, DEV, PROMPT, Interrupted, close, interrupt_after, same, unmoved, weights
 
-from gecalign import loop, memory, models, prompts, sampling, train, vllm_sampling
+from gecalign import prompts
 from gecalign.config import Decoding, Engine, LoRA, Pairs, profile
-from gecalign.decode import decode
+from gecalign.models import loading, memory
+from gecalign.models.decode import decode
 from gecalign.study import Study
-from gecalign.trials import settings_digest
+from gecalign.study.trials import settings_digest
+from gecalign.training import loop, sampling, train, vllm_sampling
 
 ADAPTERS = LoRA(rank=4, alpha=8)
 
@@ -51,7 +53,7 @@ def adapted(base, tmp_path_factory) -> tuple[Path, dict]:
 
 def test_adapters_are_what_is_trained_and_end_in_a_whole_model(base, adapted):
     folder, facts = adapted
-    assert facts["trained_parameters"] == memory.shape_of(models.load(base)[0].config).adapters(ADAPTERS.rank)
+    assert facts["trained_parameters"] == memory.shape_of(loading.load(base)[0].config).adapters(ADAPTERS.rank)
     assert not list(folder.rglob("adapter*"))
     moved = set(weights(folder)) - set(unmoved(base, folder))
     assert moved == {name for name in weights(folder) if "proj" in name}
@@ -73,7 +75,7 @@ def test_a_training_of_adapters_is_resumed_to_the_same_weights(base, adapted, tm
 
 
 def test_the_chosen_checkpoint_is_merged_even_where_training_was_over(base, adapted, tmp_path, monkeypatch):
-    monkeypatch.setattr(models, "save", lambda *_: (_ for _ in ()).throw(Interrupted))
+    monkeypatch.setattr(loading, "save", lambda *_: (_ for _ in ()).throw(Interrupted))
     with pytest.raises(Interrupted):
         sft(base, tmp_path, lora=ADAPTERS)
     monkeypatch.undo()
@@ -82,7 +84,7 @@ def test_the_chosen_checkpoint_is_merged_even_where_training_was_over(base, adap
 
 
 def test_dpo_and_grpo_train_adapters_from_the_reference(base, tmp_path):
-    (model, tokenizer), (reference, _) = models.load(base), models.load(base)
+    (model, tokenizer), (reference, _) = loading.load(base), loading.load(base)
     trainer = train.dpo_trainer(
         model, reference, tokenizer, test_train_dpo.PAIRS, [], test_train_dpo.SETTINGS, 0, tmp_path, lora=ADAPTERS
     )
@@ -93,7 +95,7 @@ def test_dpo_and_grpo_train_adapters_from_the_reference(base, tmp_path):
         reference.config
     ).adapters(ADAPTERS.rank)
 
-    (model, tokenizer), (reference, _) = models.load(base), models.load(base)
+    (model, tokenizer), (reference, _) = loading.load(base), loading.load(base)
     settings = replace(test_train_grpo.SETTINGS, steps=2, evaluations=1)
     (tmp_path / "grpo").mkdir()
     train.grpo(model, reference, tokenizer, test_train_grpo.ROWS, DEV, settings, PROMPT, DECODING, 0,
@@ -128,13 +130,13 @@ def test_adapters_make_another_study_and_no_adapters_the_same_as_ever(base, tmp_
     ("kind", "native", "expected"), [("cuda", True, "bf16"), ("cuda", False, "fp16"), ("cpu", True, "fp32")]
 )
 def test_precision_suits_the_device(monkeypatch, kind, native, expected):
-    monkeypatch.setattr(models, "device", lambda: torch.device(kind))
+    monkeypatch.setattr(loading, "device", lambda: torch.device(kind))
     # an old GPU emulates bf16, slower than it computes in 32 bits
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: native or including_emulation)
-    assert models.precision() == expected
-    assert models.precision(Engine(precision="fp32")) == "fp32"
+    assert loading.precision() == expected
+    assert loading.precision(Engine(precision="fp32")) == "fp32"
     with pytest.raises(ValueError, match="engine__precision is 'fp8'; expected auto, bf16, fp16, fp32"):
-        models.precision(Engine(precision="fp8"))
+        loading.precision(Engine(precision="fp8"))
 
 
 def test_arithmetic_in_16_bits_leaves_weights_in_32(base, tmp_path, whole):
@@ -147,7 +149,7 @@ def test_arithmetic_in_16_bits_leaves_weights_in_32(base, tmp_path, whole):
 
 
 def test_decoding_computes_in_the_precision_of_the_engine(base):
-    model, tokenizer = models.load(base)
+    model, tokenizer = loading.load(base)
     seen = []
     model.model.layers[0].mlp.register_forward_hook(lambda module, args, output: seen.append(output.dtype))
     for precision in ("fp32", "bf16"):
@@ -157,7 +159,7 @@ def test_decoding_computes_in_the_precision_of_the_engine(base):
 
 
 def test_frozen_weights_are_converted_once_and_frozen_afterwards(base):
-    model, tokenizer = models.load(base)
+    model, tokenizer = loading.load(base)
     model.requires_grad_(False)
     frozen = []
     model.register_forward_pre_hook(
@@ -175,7 +177,7 @@ def test_frozen_weights_are_converted_once_and_frozen_afterwards(base):
 def test_a_batch_that_does_not_fit_is_cut_and_what_is_learnt_is_the_same(base, tmp_path, whole, monkeypatch):
     assert sft(base, tmp_path / "plenty")["micro_batch"] == 8
     fitting = memory.micro_batch
-    shape = memory.shape_of(models.load(base)[0].config)
+    shape = memory.shape_of(loading.load(base)[0].config)
     three = memory.step(shape, memory.Training(), 3, 40) / (1 - memory.MARGIN)
     monkeypatch.setattr(memory, "free", lambda engine: int(three))
     monkeypatch.setattr(memory, "micro_batch", lambda batch, length, *rest, **more: fitting(batch, 40, *rest, **more))
@@ -197,7 +199,7 @@ def test_gradient_checkpointing_changes_nothing_but_memory(base, tmp_path, whole
 def test_with_gradient_checkpointing_layers_compute_once_more(base, tmp_path):
     calls = []
     for number, on in enumerate((False, True)):
-        model, tokenizer = models.load(base)
+        model, tokenizer = loading.load(base)
         calls.append(0)
         model.model.layers[0].mlp.register_forward_pre_hook(lambda *_, n=number: calls.__setitem__(n, calls[n] + 1))
         folder = tmp_path / str(on)
@@ -298,7 +300,7 @@ def vllm(monkeypatch):
 
 def test_vllm_draws_the_candidates_of_pairs(base, vllm, monkeypatch):
     monkeypatch.setattr(vllm_sampling, "AT_ONCE", 3)
-    model, tokenizer = models.load(base)
+    model, tokenizer = loading.load(base)
     examples, settings = factories.examples(7), Pairs(samples=4, temperature=1.0, top_p=0.9)
     drawn = sampling.draw(model, tokenizer, examples, settings, PROMPT, DECODING, 0, Engine(sampler="vllm-colocate"))
     (generation,) = vllm.made
@@ -320,7 +322,7 @@ def test_what_vllm_writes_is_filed_under_its_prompt(base, vllm, monkeypatch):
 
     monkeypatch.setattr(vllm, "generate", echo)
     monkeypatch.setattr(vllm_sampling, "AT_ONCE", 3)
-    model, tokenizer = models.load(base)
+    model, tokenizer = loading.load(base)
     asked = [example.source for example in factories.examples(7)]
     drawn = vllm_sampling.draw(model, tokenizer, asked, Decoding(1.0, samples=2), Engine(sampler="vllm-colocate"))
     ends = [tokenizer.decode(ids[-3:]) for ids in tokenizer(asked)["input_ids"]]
@@ -331,13 +333,13 @@ def test_a_server_is_left_when_it_has_answered(base, vllm, monkeypatch):
     left = []
     client = SimpleNamespace(close_communicator=lambda: left.append(True))
     monkeypatch.setattr(vllm, "vllm_client", client, raising=False)
-    model, tokenizer = models.load(base)
+    model, tokenizer = loading.load(base)
     vllm_sampling.draw(model, tokenizer, ["a"], Decoding(1.0, max_new_tokens=2), Engine(sampler="vllm-server"))
     assert left == [True]  # or the samples of pairs would keep GRPO from its port
 
 
 def test_a_server_is_asked_at_its_address(base, vllm):
-    model, tokenizer = models.load(base)
+    model, tokenizer = loading.load(base)
     engine = Engine(sampler="vllm-server", vllm_url="http://other:9000")
     vllm_sampling.draw(model, tokenizer, ["a", "b"], Decoding(1.0, samples=2, max_new_tokens=2), engine)
     assert vllm.made[0].settings["server_base_url"] == "http://other:9000"
@@ -345,7 +347,7 @@ def test_a_server_is_asked_at_its_address(base, vllm):
 
 
 def test_grpo_trains_on_what_vllm_writes(base, vllm, tmp_path):
-    (model, tokenizer), (reference, _) = models.load(base), models.load(base)
+    (model, tokenizer), (reference, _) = loading.load(base), loading.load(base)
     settings = replace(test_train_grpo.SETTINGS, steps=2, evaluations=1)
     engine = Engine(sampler="vllm-colocate")
     train.grpo(model, reference, tokenizer, test_train_grpo.ROWS, DEV, settings, PROMPT, DECODING, 0, tmp_path,

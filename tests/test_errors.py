@@ -6,12 +6,12 @@ from random import Random
 
 import pytest
 
-from gecalign.edits import apply_edits
-from gecalign.tinygec import errors
-from gecalign.tinygec.annotators import careful, hasty
-from gecalign.tinygec.changes import Change, clashes, spoils_article, write
-from gecalign.tinygec.grammar import sentence
-from gecalign.tinygec.tokens import Token, detokenize
+from gecalign.corpus.edits import apply_edits
+from gecalign.corpus.tinygec.annotators import careful, hasty
+from gecalign.corpus.tinygec.errors import errors
+from gecalign.corpus.tinygec.errors.changes import Change, clashes, spoils_article, write
+from gecalign.corpus.tinygec.grammar.grammar import sentence
+from gecalign.corpus.tinygec.lexicon.tokens import Token, detokenize
 
 SENTENCES = 10_000
 # Every type of ERRANT but UNK (Bryant et al. 2017, table 2; noun and verb inflection from ERRANT's own list).

@@ -9,7 +9,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from small_book import KERNEL, chapter_text, write_chapter
 
-from gecalign import chapters, execution
+from gecalign.book import chapters, execution
 
 # --- Cleaning -------------------------------------------------------------------------------------
 

@@ -14,8 +14,10 @@ from huggingface_hub.errors import LocalTokenNotFoundError
 from test_cli import call, message  # noqa: F401
 from typer.testing import CliRunner
 
-from gecalign import cli, compare, config, existing, export, licences, metrics, model_card, prompts
-from gecalign.study import Study
+from gecalign import cli, config, export, metrics, prompts
+from gecalign.export import licences, model_card
+from gecalign.statistics import compare
+from gecalign.study import Study, existing
 from gecalign.systems import LABELS
 
 HOSTILE = 'go <script>alert(1)</script> | **x** [y](http://z.org) `c` www.evil.org $a$ a_b_c \x1b[31m &lt; "q"'
@@ -535,7 +537,7 @@ def test_correct_trains_no_large_model_unless_it_is_told_to(message, tmp_path, m
 def test_correct_with_train_goes_ahead(shell, monkeypatch):
     asked = []
     monkeypatch.setattr(Study, "model", lambda self, system: asked.append(system) or (None, None))
-    monkeypatch.setattr("gecalign.decode.decode", lambda *a, **k: (_ for _ in ()).throw(ValueError("asked")))
+    monkeypatch.setattr("gecalign.models.decode.decode", lambda *a, **k: (_ for _ in ()).throw(ValueError("asked")))
     options = ["correct", "x", "-p", "local", "--set", "sft.steps=61"]
     refused = CliRunner().invoke(cli.app, options)
     assert isinstance(refused.exception, ValueError)

@@ -4,7 +4,9 @@ from typing import get_args, get_type_hints
 
 import pytest
 
-from gecalign import cli, files, rowfiles, store
+from gecalign import cli
+from gecalign.corpus import rowfiles
+from gecalign.runtime import files, store
 
 
 def test_a_write_that_fails_leaves_the_earlier_file_and_nothing_beside_it(tmp_path):

@@ -15,11 +15,11 @@ import pandas as pd
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from gecalign import corpora, data
 from gecalign.config import Data
-from gecalign.predictions import ParallelTexts, read_parallel
-from gecalign.rowfiles import looks_like
-from gecalign.sentences import normal
+from gecalign.corpus import corpora, data
+from gecalign.corpus.rowfiles import looks_like
+from gecalign.corpus.sentences import normal
+from gecalign.metrics.predictions import ParallelTexts, read_parallel
 
 COLUMNS = ["hypothesis", "source", "reference"]
 # Any character that a file in UTF-8 can hold, those often that files of tables and lines have trouble with.

@@ -14,7 +14,8 @@ import psutil
 import pytest
 import torch
 
-from gecalign import config, models, prompts
+from gecalign import config, prompts
+from gecalign.models import loading
 
 BENCH = Path(__file__).resolve().parents[1] / "bench"
 AROUND = 3  # tokens of the prompt beside the source: "Fix", "grammar:", "Corrected:"
@@ -69,7 +70,7 @@ def test_sources_and_references_have_the_lengths_asked_for_and_differ_in_a_word_
 
 
 def test_a_word_is_a_token(stand_in, base: Path):
-    _, tokenizer = models.load(config.Model(str(base)))
+    _, tokenizer = loading.load(config.Model(str(base)))
     [row] = stand_in.corpus([7], vocabulary=256)
     asked = prompts.render(config.SMOLLM_135M.prompt, row.source)
     ids = tokenizer(asked)["input_ids"]
@@ -79,7 +80,7 @@ def test_a_word_is_a_token(stand_in, base: Path):
 
 @pytest.mark.parametrize("how", [{"do_sample": False}, {"do_sample": True, "num_return_sequences": 3}])
 def test_completions_end_when_they_are_as_long_as_their_source(stand_in, base: Path, how: dict):
-    model, tokenizer = models.load(config.Model(str(base)))
+    model, tokenizer = loading.load(config.Model(str(base)))
     prompt = config.SMOLLM_135M.prompt
     rows = stand_in.corpus([9, 3, 14], vocabulary=256)
     asked = tokenizer([prompts.render(prompt, row.source) for row in rows], padding=True, return_tensors="pt")

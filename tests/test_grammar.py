@@ -9,9 +9,9 @@ from random import Random
 
 import pytest
 
-from gecalign.tinygec.grammar import Token, detokenize, sentence
-from gecalign.tinygec.lexicon import words
-from gecalign.tinygec.words import takes_an
+from gecalign.corpus.tinygec.grammar.grammar import Token, detokenize, sentence
+from gecalign.corpus.tinygec.lexicon.lexicon import words
+from gecalign.corpus.tinygec.lexicon.words import takes_an
 
 NUMBER = 3000
 

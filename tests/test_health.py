@@ -17,9 +17,11 @@ import test_train_grpo
 import torch
 from training import DECODING, DEV, PROMPT, Interrupted, interrupt_after
 
-from gecalign import health, loop, models, processes, store, train
 from gecalign.config import LoRA
+from gecalign.models import loading
+from gecalign.runtime import processes, store
 from gecalign.study import Study
+from gecalign.training import health, loop, train
 
 SFT = replace(test_train.SETTINGS, warmup_steps=0)
 DPO, GRPO = test_train_dpo.SETTINGS, test_train_grpo.SETTINGS
@@ -32,7 +34,7 @@ def base(tmp_path_factory) -> Path:
 
 def sft(base: Path, folder: Path, settings=SFT, **more) -> dict:
     texts = train.demonstrations(test_train.ROWS, PROMPT)
-    return train.sft(*models.load(base), texts, DEV, settings, PROMPT, DECODING, 0, folder, **more)
+    return train.sft(*loading.load(base), texts, DEV, settings, PROMPT, DECODING, 0, folder, **more)
 
 
 def dpo(base: Path, folder: Path, settings=DPO) -> dict:
@@ -40,7 +42,7 @@ def dpo(base: Path, folder: Path, settings=DPO) -> dict:
 
 
 def grpo(base: Path, folder: Path, settings=GRPO, **more) -> dict:
-    (model, tokenizer), (reference, _) = models.load(base), models.load(base)
+    (model, tokenizer), (reference, _) = loading.load(base), loading.load(base)
     rows = test_train_grpo.ROWS
     return train.grpo(model, reference, tokenizer, rows, DEV, settings, PROMPT, DECODING, 0, folder, **more)
 
@@ -123,7 +125,7 @@ def test_the_controls_name_their_own_rate(base, tmp_path):
 
 
 def test_a_start_that_is_broken_is_said_to_be(base, tmp_path):
-    model, tokenizer = models.load(base)
+    model, tokenizer = loading.load(base)
     model.get_input_embeddings().weight.data.fill_(math.nan)
     model.save_pretrained(tmp_path / "broken")
     tokenizer.save_pretrained(tmp_path / "broken")
@@ -173,11 +175,11 @@ def test_a_broken_checkpoint_that_an_interruption_left_is_not_kept(base, tmp_pat
         with pytest.raises(Interrupted):
             sft(base, tmp_path)
     with monkeypatch.context() as patch:
-        patch.setattr(models, "save", lambda *_: 1 / 0)
+        patch.setattr(loading, "save", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             sft(base, tmp_path)
     for checkpoint in (tmp_path / "checkpoints").glob("checkpoint-*"):
-        model = models.load(checkpoint)[0]
+        model = loading.load(checkpoint)[0]
         model.get_input_embeddings().weight.data[0, 0] = math.nan
         model.save_pretrained(checkpoint)
     with pytest.raises(store.Spoiled, match="weights hold numbers that are not finite"):
@@ -265,7 +267,7 @@ def test_a_training_that_learns_has_no_warning(base, tmp_path, method):
 
 
 def test_one_weight_that_moves_is_enough(base):
-    model, _ = models.load(base)
+    model, _ = loading.load(base)
     before = health.probe(model)
     assert not health.has_moved(before, model)
     list(model.parameters())[-1].data[0] += 1e-6
@@ -274,8 +276,8 @@ def test_one_weight_that_moves_is_enough(base):
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_each_weight_is_looked_at_to_its_end(base, value):
-    for i in range(len(list(models.load(base)[0].parameters()))):
-        model, _ = models.load(base)
+    for i in range(len(list(loading.load(base)[0].parameters()))):
+        model, _ = loading.load(base)
         assert health.not_finite(model) == ""
         name, weight = list(model.named_parameters())[i]
         weight.data.view(-1)[-1] = value

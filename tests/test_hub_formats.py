@@ -18,12 +18,15 @@ from safetensors.torch import load_file
 from training import DECODING, DEV, PROMPT
 from typer.testing import CliRunner
 
-from gecalign import cli, data, models, prompts, sampling, train
+from gecalign import cli, prompts
 from gecalign.config import DPO, GRPO, SFT, Data, Decoding, Model, Pairs, profile
-from gecalign.decode import completion, decode
-from gecalign.examples import Example
-from gecalign.pairs import PreferencePair, read_sampled
+from gecalign.corpus import data
+from gecalign.corpus.examples import Example
+from gecalign.models import loading
+from gecalign.models.decode import completion, decode
+from gecalign.preferences.pairs import PreferencePair, read_sampled
 from gecalign.study import Study
+from gecalign.training import sampling, train
 
 PUBLISHED = profile("smollm-135m")
 MODEL, CORPUS = PUBLISHED.model, PUBLISHED.data
@@ -121,11 +124,11 @@ def test_no_source_can_have_more_tokens_than_a_context(letter, reason):
 
 def test_a_model_comes_from_the_hub_once_and_offline_from_the_cache(repositories, tmp_path):
     with hub.serving(repositories, tmp_path / "cache") as requests:
-        online, _ = models.load(MODEL)
+        online, _ = loading.load(MODEL)
         assert any(path.endswith("model.safetensors") for path in requests)
         assert not any(".bin" in path for path in requests)
     with hub.reaching(UNREACHABLE, tmp_path / "cache", offline=True):
-        offline, _ = models.load(MODEL)
+        offline, _ = loading.load(MODEL)
     assert all(torch.equal(a, b) for a, b in zip(online.parameters(), offline.parameters(), strict=True))
 
 
@@ -135,7 +138,7 @@ def folder(repositories) -> Path:
 
 
 def test_the_layout_is_smollms_and_16_bit_weights_load_as_the_same_numbers_in_32(folder):
-    model, _ = models.load(folder)
+    model, _ = loading.load(folder)
     stored = load_file(folder / "model.safetensors")
     assert {weight.dtype for weight in stored.values()} == {torch.bfloat16}
     for name, weight in stored.items():
@@ -149,11 +152,11 @@ def test_the_layout_is_smollms_and_16_bit_weights_load_as_the_same_numbers_in_32
 
 def test_what_generation_config_asks_for_changes_nothing(folder, tmp_path):
     asked = [prompts.render(PROMPT, example.source) for example in DEV]
-    model, tokenizer = models.load(folder)
+    model, tokenizer = loading.load(folder)
     written = decode(model, tokenizer, asked, DECODING)
     model.generation_config = model.generation_config.from_pretrained(folder)
     assert decode(model, tokenizer, asked, DECODING) != written  # so it would show
-    assert decode(*models.load(folder), asked, DECODING) == written
+    assert decode(*loading.load(folder), asked, DECODING) == written
 
 
 # ---- tokenizers
@@ -173,20 +176,20 @@ def as_the_file_says(folder: Path, text: str, special: bool = True) -> list[int]
 @pytest.mark.parametrize("kind", TRAINABLE)
 def test_tokens_are_those_of_tokenizer_json_and_survive_saving(tmp_path, kind):
     folder = saved_with(kind, tmp_path / "saved")
-    model, tokenizer = models.load(folder)
+    model, tokenizer = loading.load(folder)
     ids = tokenizer(hub.NUMBERS)["input_ids"]
     assert ids == as_the_file_says(folder, hub.NUMBERS)
     assert tokenizer.decode(ids, skip_special_tokens=True) == hub.NUMBERS  # blanks before punctuation included
     assert not tokenizer.clean_up_tokenization_spaces
-    models.save(model, tokenizer, tmp_path / "again")
-    again = models.load(tmp_path / "again")[1]
+    loading.save(model, tokenizer, tmp_path / "again")
+    again = loading.load(tmp_path / "again")[1]
     assert again(hub.NUMBERS)["input_ids"] == ids
     assert (again.eos_token, again.pad_token) == (tokenizer.eos_token, tokenizer.pad_token)
 
 
 def test_a_chat_template_changes_no_token(tmp_path):
     ids = [
-        models.load(saved_with(kind, tmp_path / kind))[1](prompts.render(PROMPT, hub.NUMBERS))["input_ids"]
+        loading.load(saved_with(kind, tmp_path / kind))[1](prompts.render(PROMPT, hub.NUMBERS))["input_ids"]
         for kind in ("chat template", "smollm")
     ]
     assert ids[0] == ids[1]
@@ -195,7 +198,7 @@ def test_a_chat_template_changes_no_token(tmp_path):
 @pytest.mark.parametrize("kind", TRAINABLE)
 def test_training_sampling_and_decoding_see_the_same_tokens(tmp_path, kind, monkeypatch):
     folder = saved_with(kind, tmp_path / "base")
-    (model, tokenizer), (reference, _) = models.load(folder), models.load(folder)
+    (model, tokenizer), (reference, _) = loading.load(folder), loading.load(folder)
     examples = [*DEV, Example("n", hub.NUMBERS, "In 2019 she went .", "In 2019 she went .")]
     asked = [prompts.render(PROMPT, e.source) for e in examples]
     prompt_ids = [as_the_file_says(folder, text) for text in asked]
@@ -224,7 +227,7 @@ def test_training_sampling_and_decoding_see_the_same_tokens(tmp_path, kind, monk
         assert (row["prompt_ids"], row["chosen_ids"]) == (before, [*after, eos])
         assert row["rejected_ids"][-1] == eos
 
-    (model, tokenizer), (reference, _) = models.load(folder), models.load(folder)
+    (model, tokenizer), (reference, _) = loading.load(folder), loading.load(folder)
     settings = GRPO(steps=1, batch_size=8, group_size=4, evaluations=1)
     grpo = train.grpo_trainer(model, reference, tokenizer, examples, settings, PROMPT, DECODING, 0, tmp_path / "grpo")
     assert grpo._tokenize_prompts(asked)[0] == prompt_ids
@@ -243,7 +246,7 @@ def test_training_sampling_and_decoding_see_the_same_tokens(tmp_path, kind, monk
 
 @pytest.mark.parametrize("kind", TRAINABLE)
 def test_a_completion_ends_at_its_first_eos_whatever_pads_it(tmp_path, kind):
-    _, tokenizer = models.load(saved_with(kind, tmp_path))
+    _, tokenizer = loading.load(saved_with(kind, tmp_path))
     ids = tokenizer(" She goes.", add_special_tokens=False)["input_ids"]
     eos, pad = tokenizer.eos_token_id, tokenizer.pad_token_id
     whole, cut = completion(tokenizer, [*ids, eos, pad, pad]), completion(tokenizer, ids)
@@ -267,13 +270,13 @@ REFUSED = [
 def test_a_tokenizer_that_cannot_work_is_refused(tmp_path, save, words):
     save(tmp_path)
     with pytest.raises(ValueError, match=words):
-        models.load(tmp_path)
+        loading.load(tmp_path)
 
 
 # ---- a hub that says no
 
 ASKED = [
-    ("model", lambda name, revision: models.load(Model(name, revision))),
+    ("model", lambda name, revision: loading.load(Model(name, revision))),
     ("data set", lambda name, revision: data.build(replace(CORPUS, source=name, revision=revision))),
 ]
 SETTING = {"model": ("model__name", "model__revision"), "data set": ("data__source", "data__revision")}
@@ -376,23 +379,23 @@ def large() -> Iterator[Path]:
 def test_the_model_at_its_full_size_goes_through_all_three_methods(large):
     base = hub.save_smollm(large / "base", vocabulary=49_152, hidden=576, intermediate=1536)
     short, examples = Decoding(max_new_tokens=4), factories.examples(3, seed=5)
-    model, tokenizer = models.load(base)
+    model, tokenizer = loading.load(base)
     assert sum(weight.numel() for weight in model.parameters()) == 134_515_008
     rows = train.references(examples, PROMPT)
     once = SFT(steps=1, batch_size=2, evaluations=1, warmup_steps=0, learning_rate=1e-4)
     train.sft(model, tokenizer, rows, examples[:1], once, PROMPT, short, 0, large / "sft")
     sft = large / "sft" / "model"
     drawing = Pairs(samples=2, temperature=1.0)
-    drawn = sampling.draw(*models.load(sft), examples, drawing, PROMPT, short, 0)
+    drawn = sampling.draw(*loading.load(sft), examples, drawing, PROMPT, short, 0)
     assert [len(of_prompt.samples) for of_prompt in drawn] == [2, 2, 2]
     pair = PreferencePair(
         "0", rows[0]["prompt"], rows[0]["completion"], " no", examples[0].source, examples[0].reference,
         1.0, 0.5, 1.0, 1.0, "bleu", "best-worst",
     )  # fmt: skip
-    (model, tokenizer), (reference, _) = models.load(sft), models.load(sft)
+    (model, tokenizer), (reference, _) = loading.load(sft), loading.load(sft)
     settings = DPO(epochs=1, batch_size=1, evaluations=1, warmup_steps=0, learning_rate=1e-5)
     train.dpo(model, reference, tokenizer, [pair], [], examples[:1], settings, PROMPT, short, 0, large / "dpo")
-    (model, tokenizer), (reference, _) = models.load(sft), models.load(sft)
+    (model, tokenizer), (reference, _) = loading.load(sft), loading.load(sft)
     groups = GRPO(steps=1, batch_size=2, group_size=2, evaluations=1, warmup_steps=0, learning_rate=1e-5)
     facts = train.grpo(model, reference, tokenizer, examples, examples[:1], groups, PROMPT, short, 0, large / "grpo")
     assert facts["parameters"] == 134_515_008

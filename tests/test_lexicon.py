@@ -4,11 +4,11 @@ from random import Random
 
 import pytest
 
-from gecalign.tinygec.chance import choose, draw, happens, shuffled
-from gecalign.tinygec.clauses import frames, passives, things
-from gecalign.tinygec.lexicon import compares_by_ending, inflect, lexicon, nouns, tags, words
-from gecalign.tinygec.phrases import compiled
-from gecalign.tinygec.words import takes_an
+from gecalign.corpus.tinygec.chance import choose, draw, happens, shuffled
+from gecalign.corpus.tinygec.grammar.clauses import frames, passives, things
+from gecalign.corpus.tinygec.grammar.phrases import compiled
+from gecalign.corpus.tinygec.lexicon.lexicon import compares_by_ending, inflect, lexicon, nouns, tags, words
+from gecalign.corpus.tinygec.lexicon.words import takes_an
 
 
 def lemmas() -> set[str]:

@@ -10,10 +10,11 @@ import factories
 import pytest
 from typer.testing import CliRunner
 
-from gecalign import cli, decode, lines
+from gecalign import cli, lines
 from gecalign.config import Decoding, Prompt
-from gecalign.decode import Completion
 from gecalign.lines import Corrected
+from gecalign.models import decode
+from gecalign.models.decode import Completion
 
 PROMPT = "Fix: {source}\nCorrected:"
 
@@ -81,8 +82,8 @@ def test_every_line_gives_one_line_in_order(asked, data, expected):
 def test_lines_are_cleaned_as_the_rows_of_a_corpus_are(asked):
     from collections import Counter
 
-    from gecalign import data
     from gecalign.config import Data
+    from gecalign.corpus import data
 
     texts = [" She  go\thome. ", "A\u00a0b\u2003c", "tab\tend\t"]
     rows = [{"src": text, "tgt": "x"} for text in texts]

@@ -6,13 +6,13 @@ import pytest
 import torch
 from trl.trainer.utils import add_fused_lm_head
 
-from gecalign import models
-from gecalign.lm_head import use_plain_head
+from gecalign.models import loading
+from gecalign.models.lm_head import use_plain_head
 
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory):
-    return models.load(factories.base_folder(tmp_path_factory.mktemp("head") / "base"))
+    return loading.load(factories.base_folder(tmp_path_factory.mktemp("head") / "base"))
 
 
 def batch(tokenizer) -> dict[str, torch.Tensor]:

@@ -5,8 +5,8 @@ import re
 
 import pytest
 
-from gecalign import markup
-from gecalign.markup import difference
+from gecalign.report import markup
+from gecalign.report.markup import difference
 
 WORDS = [
     "She",

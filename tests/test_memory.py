@@ -16,8 +16,9 @@ from transformers import AutoConfig, GPT2Config, LlamaConfig, LlamaForCausalLM
 from trl.kernels import chunked_logprob
 from trl.trainer.utils import add_fused_lm_head
 
-from gecalign import config, memory
-from gecalign.memory import KNOWN, Shape, Training
+from gecalign import config
+from gecalign.models import memory
+from gecalign.models.memory import KNOWN, Shape, Training
 
 NARROW = Shape(3, 576, 9, 3, 64, 1536, 512, True, 2048)  # SmolLM-135M with few layers and words
 SMOLLM = KNOWN["HuggingFaceTB/SmolLM-135M"]
@@ -97,9 +98,9 @@ def test_sizes_are_read_from_a_folder_and_need_no_weights(tmp_path):
 
 
 def test_sizes_of_the_shipped_base_are_those_of_its_weights():
-    from gecalign import models
+    from gecalign.models import loading
 
-    model, _ = models.load(config.Model())
+    model, _ = loading.load(config.Model())
     assert memory.shape(config.Model()).parameters == model.num_parameters()
 
 
@@ -192,7 +193,7 @@ def test_the_peak_of_whole_updates_is_what_the_formula_says(
 def _loss(model, ids: torch.Tensor, mask: torch.Tensor, fused: bool) -> torch.Tensor:
     if fused:
         return model(ids, attention_mask=mask, labels=ids, fused_lm_head=True).loss
-    # what `gecalign.lm_head` does, but for choosing positions, which tensors without data cannot
+    # what `gecalign.models.lm_head` does, but for choosing positions, which tensors without data cannot
     hidden = model.model(ids, mask, use_cache=False).last_hidden_state
     logits = model.lm_head(hidden.flatten(0, 1)).float() / 1.0
     every = torch.log_softmax(logits, dim=-1)

@@ -13,9 +13,10 @@ import pytest
 import sacrebleu
 from rapidfuzz.distance import Levenshtein
 
-from gecalign import edit_score, metrics, ngram_score
-from gecalign.edits import Edit, apply_edits
-from gecalign.texts import words
+from gecalign import metrics
+from gecalign.corpus.edits import Edit, apply_edits
+from gecalign.corpus.texts import words
+from gecalign.metrics import edit_score, ngram_score
 
 LEXICON = [
     "the",
@@ -469,5 +470,7 @@ def test_words_keep_inner_marks_and_split_the_others():
 
 
 def test_metrics_load_without_torch_and_scipy():
-    code = "import sys, gecalign.metrics, gecalign.compare; print({'torch', 'scipy'} & set(sys.modules))"
+    code = (
+        "import sys, gecalign.metrics.scores, gecalign.statistics.compare; print({'torch', 'scipy'} & set(sys.modules))"
+    )
     assert subprocess.check_output([sys.executable, "-c", code], text=True) == "set()\n"

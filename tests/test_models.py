@@ -10,8 +10,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import GenerationConfig
 
-from gecalign import models
 from gecalign.config import Model
+from gecalign.models import loading
 
 
 @pytest.fixture(scope="module")
@@ -26,29 +26,29 @@ def copy(base, tmp_path) -> Path:
 
 def refused(source: Path | Model) -> str:
     with pytest.raises(ValueError) as error:  # noqa: PT011 - the callers check the words
-        models.load(source)
+        loading.load(source)
     return str(error.value)
 
 
 @pytest.mark.parametrize("as_config", [True, False])
 def test_a_complete_folder_loads_in_32_bits_with_a_left_padded_tokenizer(base, as_config):
-    model, tokenizer = models.load(Model(str(base)) if as_config else base)
+    model, tokenizer = loading.load(Model(str(base)) if as_config else base)
     assert {p.dtype for p in model.parameters()} == {torch.float32}
-    assert {p.device.type for p in model.parameters()} == {models.device().type}
+    assert {p.device.type for p in model.parameters()} == {loading.device().type}
     assert (tokenizer.padding_side, tokenizer.pad_token) == ("left", "<|pad|>")
 
 
 def test_weights_that_were_saved_in_16_bits_load_in_32(base, copy):
-    model, tokenizer = models.load(base)
-    models.save(model.to(torch.float16), tokenizer, copy)
+    model, tokenizer = loading.load(base)
+    loading.save(model.to(torch.float16), tokenizer, copy)
     assert {t.dtype for t in load_file(copy / "model.safetensors").values()} == {torch.float16}
-    assert {p.dtype for p in models.load(copy)[0].parameters()} == {torch.float32}
+    assert {p.dtype for p in loading.load(copy)[0].parameters()} == {torch.float32}
 
 
 def test_saving_and_loading_keeps_every_weight_and_token(base, tmp_path):
-    model, tokenizer = models.load(base)
-    models.save(model, tokenizer, tmp_path)
-    again, same = models.load(tmp_path)
+    model, tokenizer = loading.load(base)
+    loading.save(model, tokenizer, tmp_path)
+    again, same = loading.load(tmp_path)
     for (name, before), (_, after) in zip(model.named_parameters(), again.named_parameters(), strict=True):
         assert torch.equal(before, after), name
     assert same.get_vocab() == tokenizer.get_vocab()
@@ -126,7 +126,7 @@ def test_an_unreachable_hub_is_answered_with_three_ways_out():
 
 def test_a_tokenizer_without_padding_gets_its_eos_for_it(copy):
     factories.save_tokenizer(copy, pad_token=None)
-    assert models.load(copy)[1].pad_token == "<|endoftext|>"
+    assert loading.load(copy)[1].pad_token == "<|endoftext|>"
 
 
 def test_a_tokenizer_without_eos_is_refused(copy):
@@ -136,19 +136,19 @@ def test_a_tokenizer_without_eos_is_refused(copy):
 
 def test_decoding_settings_that_came_with_a_model_are_left_behind(copy):
     GenerationConfig(repetition_penalty=5.0, no_repeat_ngram_size=2, do_sample=True).save_pretrained(copy)
-    found = models.load(copy)[0].generation_config
+    found = loading.load(copy)[0].generation_config
     assert (found.repetition_penalty, found.no_repeat_ngram_size, found.do_sample) == (None, None, None)
 
 
 def test_the_identity_of_a_local_model_follows_its_weights(base, copy):
-    same = models.identity(Model(str(base)))
-    assert models.identity(Model(str(copy))) == same
+    same = loading.identity(Model(str(base)))
+    assert loading.identity(Model(str(copy))) == same
     factories.save_model(copy, seed=1)
-    assert models.identity(Model(str(copy))) != same
+    assert loading.identity(Model(str(copy))) != same
 
 
 def test_the_identity_of_a_hub_model_is_its_name_and_revision():
-    assert models.identity(Model("some/model", "abc")) == "some/model@abc"
+    assert loading.identity(Model("some/model", "abc")) == "some/model@abc"
 
 
 def test_before_a_model_goes_to_an_accelerator_those_that_nobody_holds_any_more_are_let_go(base, monkeypatch):
@@ -156,12 +156,12 @@ def test_before_a_model_goes_to_an_accelerator_those_that_nobody_holds_any_more_
         def __init__(self):
             self.itself = self  # as trainers do, by their callbacks
 
-    monkeypatch.setattr(models, "device", lambda: torch.device("meta"))
+    monkeypatch.setattr(loading, "device", lambda: torch.device("meta"))
     gc.disable()
     try:
         forgotten = weakref.ref(Trainer())
         assert forgotten() is not None
-        models.load(base)
+        loading.load(base)
         assert forgotten() is None
     finally:
         gc.enable()

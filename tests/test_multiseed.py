@@ -8,8 +8,8 @@ import sys
 import pytest
 import torch
 
-from gecalign import multiseed, results, store
-from gecalign.study import Study
+from gecalign.runtime import store
+from gecalign.study import Study, multiseed, results
 from gecalign.systems import SYSTEMS
 
 

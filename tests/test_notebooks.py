@@ -12,7 +12,7 @@ import nbformat
 import pytest
 from conftest import PROJECT
 
-from gecalign import chapters
+from gecalign.book import chapters
 
 pytestmark = pytest.mark.slow
 

@@ -4,12 +4,13 @@ import json
 
 import pytest
 
-from gecalign import pairs, prompts
+from gecalign import prompts
 from gecalign.config import Pairs, Prompt
-from gecalign.edits import Edit
-from gecalign.examples import Example
-from gecalign.pairs import CLOSE, IDENTICAL, TIE, TRUNCATED, PreferencePair, Sample, Sampled
-from gecalign.rewards import Objective, Reward, objective
+from gecalign.corpus.edits import Edit
+from gecalign.corpus.examples import Example
+from gecalign.preferences import pairs
+from gecalign.preferences.pairs import CLOSE, IDENTICAL, TIE, TRUNCATED, PreferencePair, Sample, Sampled
+from gecalign.preferences.rewards import Objective, Reward, objective
 
 PROMPT = Prompt()
 REFERENCE = "She goes to school every day ."

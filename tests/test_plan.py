@@ -13,9 +13,12 @@ from rich.console import Console
 from transformers import AutoModelForCausalLM
 from typer.testing import CliRunner
 
-from gecalign import cli, config, corpora, memory, models, plan, plan_table, rates, sizes, systems
-from gecalign.plan import Machine, Plan, Step
-from gecalign.rates import Speed
+from gecalign import cli, config, plan, systems
+from gecalign.corpus import corpora
+from gecalign.models import loading, memory
+from gecalign.plan import rates, rendering, sizes
+from gecalign.plan.rates import Speed
+from gecalign.plan.steps import Machine, Plan, Step
 from gecalign.study import Study
 
 RATES = Speed(token=1e-5, update=1e-2, step=3e-2, row=1e-4)
@@ -38,7 +41,7 @@ def steps(made: Plan) -> dict[str, Step]:
 def no_loading(monkeypatch):
     """Whoever loads weights or asks a hub fails."""
     monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", lambda *_, **__: pytest.fail("loaded weights"))
-    monkeypatch.setattr(models, "load", lambda *_: pytest.fail("loaded a model"))
+    monkeypatch.setattr(loading, "load", lambda *_: pytest.fail("loaded a model"))
     monkeypatch.setattr(corpora, "_read_hub", lambda *_: pytest.fail("asked the hub for a corpus"))
 
 
@@ -211,8 +214,8 @@ def test_layers_that_are_not_measured_are_added(monkeypatch):
 @pytest.mark.parametrize("checkpointing", [False, True])
 def test_rates_are_measured_in_the_precision_of_the_engine(checkpointing, monkeypatch):
     asked = []
-    autocast = models.autocast
-    monkeypatch.setattr(models, "autocast", lambda engine: asked.append(engine) or autocast(engine))
+    autocast = loading.autocast
+    monkeypatch.setattr(loading, "autocast", lambda engine: asked.append(engine) or autocast(engine))
     shape = memory.Shape(6, 32, 2, 2, 16, 64, 330, True, 256)
     engine = config.Engine(precision="bf16", gradient_checkpointing=checkpointing)
     state = torch.random.get_rng_state()
@@ -235,7 +238,7 @@ def test_a_small_part_is_measured_where_the_model_is_large():
 
 def shown(made: Plan, width: int) -> str:
     console = Console(width=width, file=io.StringIO())
-    console.print(plan_table.render(made, width))
+    console.print(rendering.render(made, width))
     return console.file.getvalue()
 
 
@@ -250,9 +253,9 @@ def test_the_table_fits(width, tmp_path):
 
 def test_rows_are_sums_over_seeds_and_done_is_done(small_study):
     made = planned(small_study.profile, small_study.runs, seeds=3)
-    rows = {row.label: row for row in plan_table.rows(made)}
+    rows = {row.label: row for row in rendering.rows(made)}
     assert [rows["SFT"].done, len(rows["SFT"].steps)] == [2, 3]
-    assert rows["SFT"].counts[0] == plan_table.rounded(3 * small_study.profile.sft.steps)
+    assert rows["SFT"].counts[0] == rendering.rounded(3 * small_study.profile.sft.steps)
     assert rows["data"].time == "done"
     assert rows["SFT"].time != "done"
     assert len(rows["evaluations"].steps) == 3 * sum(step.is_evaluation for step in made.steps if step.seed == 0)
@@ -260,10 +263,10 @@ def test_rows_are_sums_over_seeds_and_done_is_done(small_study):
 
 
 def test_numbers_are_short():
-    assert [plan_table.rounded(n) for n in (0, 7, 999, 1000, 12_345, 999_960, 2.5e9)] == [
+    assert [rendering.rounded(n) for n in (0, 7, 999, 1000, 12_345, 999_960, 2.5e9)] == [
         "", "7", "999", "1.0k", "12k", "1.0M", "2.5G",
     ]  # fmt: skip
-    assert [plan_table.duration(s) for s in (0.4, 99, 100, 7200, 200_000)] == [
+    assert [rendering.duration(s) for s in (0.4, 99, 100, 7200, 200_000)] == [
         "0 s", "99 s", "2 min", "2.0 h", "2.3 d",
     ]  # fmt: skip
 

@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 
 mpl.use("Agg")
-from gecalign import plots  # after the backend is chosen
-from gecalign.compare import Interval
+from gecalign.report import plots  # after the backend is chosen
+from gecalign.statistics.compare import Interval
 
 ROW = Interval(70.0, 74.0, 72.0, "percentile", 100, 1000, 0.95)
 LOG = pd.DataFrame(

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from gecalign.predictions import Prediction, read, read_parallel, write
+from gecalign.metrics.predictions import Prediction, read, read_parallel, write
 
 ROWS = [
     {"id": "a", "source": "She go.", "reference": "She goes.", "hypothesis": "She goes."},

@@ -8,10 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gecalign import checks_texts, pairs, prompts, rewards, sampling, sweep, train, trials
-from gecalign.checks import Patient
+from gecalign import prompts
+from gecalign.checks import texts
+from gecalign.checks.check import Patient
 from gecalign.config import Pairs
-from gecalign.study import Study
+from gecalign.preferences import pairs, rewards
+from gecalign.study import Study, sweep, trials
+from gecalign.training import sampling, train
 
 
 @pytest.fixture(scope="module")
@@ -197,7 +200,7 @@ def test_the_published_study_runs_with_its_own_settings(study, tmp_path):
     table = sweep.checkpoints(published, ["equal steps"])
     assert table.groupby("group size")["step"].apply(list).to_dict() == {c: [4, 8, 12, 16] for c in (4, 8, 16)}
     assert published.evaluation("dpo", "dev").predictions
-    assert checks_texts.prompts_unseen(Patient(published)).status == "warn"
+    assert texts.prompts_unseen(Patient(published)).status == "warn"
 
 
 def test_a_trial_is_written_down_once_with_its_settings_and_its_gain_over_the_control(study, tmp_path):

@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 from safetensors.torch import load_file
 
-from gecalign import models
-from gecalign.tinygec import pretrain
+from gecalign.corpus.tinygec import pretrain
+from gecalign.models import loading
 
 RECIPE = pretrain.Recipe(
     vocabulary=320, tokenizer_sentences=50, hidden_size=16, layers=1, heads=2, intermediate_size=32,
@@ -23,7 +23,7 @@ def made(tmp_path_factory):
 
 
 def test_the_result_loads_as_a_model_with_its_tokenizer(made):
-    model, tokenizer = models.load(made)
+    model, tokenizer = loading.load(made)
     assert model.config.vocab_size == len(tokenizer) == RECIPE.vocabulary
 
 
@@ -41,7 +41,7 @@ def test_the_same_recipe_gives_the_same_weights(made, tmp_path):
 
 
 def test_every_parameter_moved(made):
-    _, tokenizer = models.load(made)
+    _, tokenizer = loading.load(made)
     before = pretrain.initial_model(RECIPE, tokenizer).state_dict()
     after = load_file(made / "model.safetensors")
     assert not [name for name, tensor in after.items() if (tensor == before[name]).all()]

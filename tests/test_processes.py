@@ -16,7 +16,8 @@ import yaml
 from accelerate.commands.config.config_args import load_config_from_file
 from training import close, same
 
-from gecalign import cli, processes
+from gecalign import cli
+from gecalign.runtime import processes
 
 pytestmark = pytest.mark.slow
 SCRIPT = Path(together.__file__)
@@ -196,8 +197,8 @@ def test_accelerate_reads_the_launch_configurations(name):
 
 
 def test_a_batch_that_processes_cannot_share_is_refused(monkeypatch):
-    from gecalign import loop
     from gecalign.config import SFT
+    from gecalign.training import loop
 
     monkeypatch.setenv("WORLD_SIZE", "3")
     with pytest.raises(ValueError, match=r"batch_size is 8, which 3 processes cannot share evenly"):

@@ -9,7 +9,9 @@ import pandas as pd
 import pytest
 from conftest import PROJECT
 
-from gecalign import config, metrics, published, store
+from gecalign import config, metrics
+from gecalign.book import published
+from gecalign.runtime import store
 from gecalign.systems import LABELS
 
 

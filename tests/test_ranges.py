@@ -12,10 +12,13 @@ from typing import Any, get_args, get_type_hints
 import numpy as np
 import pytest
 
-from gecalign import cli, config, models, pairs, ranges, trials, vllm_sampling
+from gecalign import cli, config, ranges
 from gecalign.config import PROFILES, Profile, profile
+from gecalign.models import loading
+from gecalign.preferences import pairs
 from gecalign.ranges import Choice, Range, Text
-from gecalign.study import Study
+from gecalign.study import Study, trials
+from gecalign.training import vllm_sampling
 
 TINY = profile("tiny")
 PARTS = {
@@ -195,7 +198,7 @@ def test_a_seed_of_numpy_becomes_a_plain_number_that_numpy_takes(seed, tmp_path)
 
 def test_the_words_are_those_that_are_understood():
     assert set(config.SAMPLERS) == set(vllm_sampling.SAMPLERS)
-    assert set(config.PRECISIONS) == {"auto", *models.PRECISIONS}
+    assert set(config.PRECISIONS) == {"auto", *loading.PRECISIONS}
     assert config.SELECTIONS is pairs.SELECTIONS
 
 

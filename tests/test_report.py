@@ -10,8 +10,10 @@ import pytest
 from browsing import PATIENCE, chromium, outside
 from bs4 import BeautifulSoup
 
-from gecalign import compare, design, metrics, plots, report, report_html
-from gecalign.compare import Interval
+from gecalign import metrics, report
+from gecalign.report import html, plots
+from gecalign.statistics import compare, design
+from gecalign.statistics.compare import Interval
 
 N, RESAMPLES = 200, 400
 SOURCES, REFERENCES = (list(texts) for texts in zip(*factories.pairs(N), strict=True))
@@ -219,7 +221,7 @@ def hostile() -> report.Report:
 
 
 def test_the_page_shows_what_the_text_shows(made):
-    page = BeautifulSoup(report_html.page(made), "html.parser")
+    page = BeautifulSoup(html.page(made), "html.parser")
     shown = re.sub(r"\s+", " ", page.get_text().replace("\N{MINUS SIGN}", "-"))
     for one in made.verdicts.values():
         assert one.text in shown
@@ -238,7 +240,7 @@ def test_the_page_shows_what_the_text_shows(made):
 
 
 def test_figures_have_a_row_a_system_even_where_names_are_long_and_alike(hostile):
-    figure = BeautifulSoup(report_html.page(hostile), "html.parser").select_one("figure svg")
+    figure = BeautifulSoup(html.page(hostile), "html.parser").select_one("figure svg")
     found = hostile.differences["BLEU"].values()
     shown = [text.get_text(strip=True).replace("\N{MINUS SIGN}", "-") for text in figure.select("text")]
     assert [text for text in shown if re.fullmatch(r"[+-]\d+\.\d\d", text)] == [f"{one.estimate:+.2f}" for one in found]
@@ -247,7 +249,7 @@ def test_figures_have_a_row_a_system_even_where_names_are_long_and_alike(hostile
 
 
 def test_nothing_from_the_data_becomes_markup_and_nothing_is_requested(hostile):
-    text = report_html.page(hostile)
+    text = html.page(hostile)
     page = BeautifulSoup(text, "html.parser")
     assert not page.select("script, img, link, iframe, object, [src], [href^=http], [onload]")
     assert "@import" not in text
@@ -255,7 +257,7 @@ def test_nothing_from_the_data_becomes_markup_and_nothing_is_requested(hostile):
     assert page.h1.get_text() == page.title.get_text() == f"4 systems against half {BAD}"
     assert len(re.findall("https?://", text)) == len(re.findall("http://127.0.0.1/x.png", text)) > 0  # escaped text
     drawings = "".join(map(str, page.select("figure svg"))).lower()
-    assert not [colour for colour in report_html.COLOURS if colour.lower() in drawings]  # all follow the page
+    assert not [colour for colour in html.COLOURS if colour.lower() in drawings]  # all follow the page
     ids = [tag["id"] for tag in page.select("[id]")]
     assert {tag["xlink:href"][1:] for tag in page.select("use")} <= set(ids)
 
@@ -264,7 +266,7 @@ def test_nothing_from_the_data_becomes_markup_and_nothing_is_requested(hostile):
 @pytest.mark.slow
 def test_the_page_opens_quietly_in_both_schemes_and_fits_a_narrow_window(hostile, tmp_path):
     path = tmp_path / "report.html"
-    path.write_text(report_html.page(hostile), encoding="utf-8")
+    path.write_text(html.page(hostile), encoding="utf-8")
     complaints, backgrounds = [], {}
     with chromium() as browser:
         for scheme in ("light", "dark"):
@@ -396,7 +398,7 @@ def test_what_is_said_of_the_texts_stands_in_the_text_the_page_and_the_data_of_a
     made = build(notes=["b.csv <i>: blanks around 3 of 200 sentences were taken off."])
     assert "ABOUT THE TEXTS\nb.csv <i>: blanks around 3" in report.to_text(made)
     assert report.to_dict(made)["notes"] == list(made.notes)
-    page = BeautifulSoup(report_html.page(made), "html.parser")
+    page = BeautifulSoup(html.page(made), "html.parser")
     assert made.notes[0] in page.get_text()
     assert "ABOUT THE TEXTS" not in report.to_text(build())
 
@@ -415,7 +417,7 @@ def test_a_tokenised_system_is_called_by_its_name(tmp_path):
 def test_characters_that_cannot_be_seen_are_visible_in_the_examples():
     sources = [f"a\u202eb {text}" for text in SOURCES]
     made = report.build({"x": REFERENCES, "y": SOURCES}, sources, REFERENCES, resamples=RESAMPLES)
-    page = report_html.page(made)
+    page = html.page(made)
     assert "\u202e" not in page
     assert "a⟨U+202E⟩b" in page
 

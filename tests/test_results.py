@@ -8,7 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gecalign import config, data, metrics, results
+from gecalign import config, metrics
+from gecalign.corpus import data
+from gecalign.study import results
 from gecalign.systems import SYSTEMS, UNTRAINED
 
 COMMITTED = Path(__file__).resolve().parents[1] / "results"

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from gecalign import reward_check
-from gecalign.reward_check import RewardCheck, by_group_size, verdict
+from gecalign.preferences import reward_check
+from gecalign.preferences.reward_check import RewardCheck, by_group_size, verdict
 
 RNG = np.random.default_rng(0)
 # six samples a prompt: rewards with ties, one prompt without spread

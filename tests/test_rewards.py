@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import sacrebleu
 
-from gecalign import metrics, ngram_score, rewards
-from gecalign.rewards import Reward, objective
+from gecalign import metrics
+from gecalign.metrics import ngram_score
+from gecalign.preferences import rewards
+from gecalign.preferences.rewards import Reward, objective
 
 SOURCES = ["She go to the school yesterday .", "He like it .", "I am here .", "It rain"]
 REFERENCES = ["She went to school yesterday .", "He likes it .", "I am here .", "It is raining ."]

@@ -7,8 +7,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from gecalign import rowfiles
-from gecalign.rowfiles import looks_like
+from gecalign.corpus import rowfiles
+from gecalign.corpus.rowfiles import looks_like
 
 KEYS = ("hypothesis", "source", "reference")
 ROWS = [

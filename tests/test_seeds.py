@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from gecalign import compare, metrics, seeds
+from gecalign import metrics
+from gecalign.statistics import compare, seeds
 
 LEVEL = 0.05
 STUDIES = 4000  # in a simulation: 5 % of them is known to 0.35 %
@@ -325,7 +326,10 @@ UNDEFINED = np.ones((2, 4, 2)) * [[[1, 1]], [[0, 0]]]
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: seeds.interval(ROWS[0], mean), r"statistics has shape \(4, 2\).*two or more seeds.*gecalign.compare"),
+        (
+            lambda: seeds.interval(ROWS[0], mean),
+            r"statistics has shape \(4, 2\).*two or more seeds.*gecalign.statistics.compare",
+        ),
         (lambda: seeds.interval(ROWS[:1], mean), "two or more seeds"),
         (lambda: seeds.interval(ROWS[:, :1], mean), "two or more sentences"),
         (lambda: seeds.interval(ROWS, mean, level=95), "level is 95"),

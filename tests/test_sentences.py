@@ -2,7 +2,7 @@ import unicodedata
 
 import pytest
 
-from gecalign import sentences
+from gecalign.corpus import sentences
 
 E_ACUTE, DECOMPOSED = "caf\u00e9", unicodedata.normalize("NFD", "caf\u00e9")
 

@@ -11,8 +11,8 @@ from bs4 import BeautifulSoup
 from nbformat.v4 import new_markdown_cell, new_notebook
 from small_book import KERNEL, chapter_text, with_site, write_chapter
 
-from gecalign import execution, site
-from gecalign.chapters import BookError
+from gecalign.book import execution, site
+from gecalign.book.chapters import BookError
 
 
 def test_the_site_wants_every_chapter(clone):

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from gecalign import store
 from gecalign.config import Data
-from gecalign.store import StageError
+from gecalign.runtime import store
+from gecalign.runtime.store import StageError
 
 SPEC = {"steps": 3, "of": "test"}
 
@@ -94,7 +94,7 @@ def test_a_finished_stage_survives_the_failure_of_the_next(tmp_path):
 COUNTING = """
 import os, signal, sys
 from pathlib import Path
-from gecalign import store
+from gecalign.runtime import store
 def make(folder):
     for i in range(6):
         path = folder / f"{i}.txt"

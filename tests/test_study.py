@@ -3,9 +3,12 @@ import json
 import factories
 import pytest
 
-from gecalign import models, prompts, store, train
+from gecalign import prompts
 from gecalign.config import Decoding, Prompt
+from gecalign.models import loading
+from gecalign.runtime import store
 from gecalign.study import Study
+from gecalign.training import train
 
 OTHER = Prompt("Correct: {source}\n->")
 
@@ -121,7 +124,7 @@ def test_an_untrained_system_may_be_asked_with_any_prompt(study):
 
 
 def test_the_prompt_that_is_asked_is_the_one_that_is_given(study, monkeypatch):
-    from gecalign import decode
+    from gecalign.models import decode
 
     asked = []
     ordinary = decode.decode
@@ -177,7 +180,7 @@ def test_another_base_model_makes_another_training(study, profile, tmp_path, mon
 
 def test_a_moved_base_model_is_the_same_model(study, profile, tmp_path):
     moved = factories.base_folder(tmp_path / "moved")
-    assert models.identity(profile.variant(model__name=str(moved)).model) == study.sft().record["spec"]["start"]
+    assert loading.identity(profile.variant(model__name=str(moved)).model) == study.sft().record["spec"]["start"]
 
 
 def test_a_changed_corpus_file_is_noticed(profile, tmp_path):

@@ -2,9 +2,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from gecalign import metrics, tables
-from gecalign.edits import Edit
-from gecalign.examples import Example
+from gecalign import metrics
+from gecalign.corpus.edits import Edit
+from gecalign.corpus.examples import Example
+from gecalign.study import tables
 
 SOURCES = ["She go home now .", "He likes a tea very much .", "We are here today ."]
 REFERENCES = ["She goes home now .", "He likes tea very much .", "We are here today ."]

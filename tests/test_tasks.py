@@ -11,9 +11,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from gecalign import tasks
+from gecalign.book import tasks
+from gecalign.book.tasks import Task
 from gecalign.study import Study
-from gecalign.tasks import Task
 
 
 def labels(found) -> list[str]:

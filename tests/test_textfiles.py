@@ -6,8 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from gecalign import textfiles
-from gecalign.textfiles import likely_encoding, lines, read_text, stem, suffix, unnamed
+from gecalign.corpus import textfiles
+from gecalign.corpus.textfiles import likely_encoding, lines, read_text, stem, suffix, unnamed
 
 ENGLISH = "“She goes home,” he said… It’s the café’s fault – naïve.\n"
 

@@ -11,10 +11,13 @@ from torch.distributed.fsdp import MixedPrecisionPolicy
 from training import DECODING, DEV, PROMPT, Interrupted, interrupt_after, kill_after, same, unmoved, weights
 from transformers import TrainerState
 
-from gecalign import loop, memory, metrics, models, processes, prompts, train
+from gecalign import metrics, prompts
 from gecalign.config import SFT, Engine, LoRA
-from gecalign.decode import decode
-from gecalign.examples import Example
+from gecalign.corpus.examples import Example
+from gecalign.models import loading, memory
+from gecalign.models.decode import decode
+from gecalign.runtime import processes
+from gecalign.training import loop, train
 
 # 37 rows make epochs of 5 updates, of which the last has 5 rows; 12 updates end within the third epoch
 SETTINGS = SFT(steps=12, batch_size=8, learning_rate=1e-2, warmup_steps=2, evaluations=4)
@@ -30,7 +33,7 @@ def sft(base: Path, folder: Path, settings: SFT = SETTINGS, seed: int = 0, rows=
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loop, "LOG_ROWS", 3)  # every fourth update, so that losses are averaged over several
         texts = train.demonstrations(rows, PROMPT)
-        return train.sft(*models.load(base), texts, dev, settings, PROMPT, DECODING, seed, folder)
+        return train.sft(*loading.load(base), texts, dev, settings, PROMPT, DECODING, seed, folder)
 
 
 def train_it(base: Path, folder: Path) -> dict:
@@ -49,7 +52,7 @@ def whole(base, tmp_path_factory) -> tuple[Path, dict]:
 
 
 def prepared(base: Path, folder: Path, settings: SFT, rows=ROWS):
-    model, tokenizer = models.load(base)
+    model, tokenizer = loading.load(base)
     texts = train.demonstrations(rows, PROMPT)
     return train.sft_trainer(model, tokenizer, texts, train.references(DEV, PROMPT), settings, 0, folder), tokenizer
 
@@ -92,7 +95,7 @@ def test_training_sees_the_demonstrations_and_dev_the_references():
 
 def mean_nll(base: Path, rows, completion_only: bool) -> float:
     """Return the mean negative log-likelihood a token, in nats, a row at a time from the definition."""
-    model, tokenizer = models.load(base)
+    model, tokenizer = loading.load(base)
     total = count = 0.0
     for example in rows:
         prompt = tokenizer(prompts.render(PROMPT, example.source))["input_ids"]
@@ -129,7 +132,7 @@ def test_the_dev_loss_is_the_mean_negative_log_likelihood_of_the_references(base
 
 
 def test_rows_are_kept_up_to_the_longest_length_with_eos(base):
-    tokenizer = models.load(base)[1]
+    tokenizer = loading.load(base)[1]
     rows = train.demonstrations(ROWS, PROMPT)
     lengths = [len(tokenizer(row["prompt"] + row["completion"])["input_ids"]) + 1 for row in rows]
     for limit in range(min(lengths), max(lengths) + 2):
@@ -204,7 +207,7 @@ def test_a_micro_batch_that_does_not_divide_the_batch_is_refused(base, tmp_path)
 
 
 def test_tokens_are_counted_without_padding(base, tmp_path):
-    tokenizer = models.load(base)[1]
+    tokenizer = loading.load(base)[1]
     rows = train.demonstrations(ROWS[:8], PROMPT)
     once = sum(len(tokenizer(row["prompt"] + row["completion"])["input_ids"]) + 1 for row in rows)
     facts = sft(base, tmp_path, SFT(steps=3, batch_size=8, evaluations=1), rows=ROWS[:8])
@@ -220,7 +223,7 @@ def test_the_chosen_step_has_the_highest_dev_bleu_in_the_log_and_the_model_repro
     assert facts["chosen_step"] == log["eval_bleu"].idxmax()
     assert facts["dev_bleu"] == log["eval_bleu"].max() > 0
     assert facts["lowest_loss_step"] == log["eval_loss"].idxmin()
-    outputs = decode(*models.load(folder / "model"), [prompts.render(PROMPT, e.source) for e in DEV], DECODING)
+    outputs = decode(*loading.load(folder / "model"), [prompts.render(PROMPT, e.source) for e in DEV], DECODING)
     hypotheses = [prompts.hypothesis(output.text) for (output,) in outputs]
     assert metrics.bleu.corpus(hypotheses, [e.reference for e in DEV]).value == facts["dev_bleu"]
 
@@ -319,7 +322,7 @@ def test_training_that_is_cut_off_goes_on_to_the_same_weights_and_log(base, whol
 
 def test_a_failure_after_the_last_update_costs_no_training(base, whole, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(models, "save", lambda *_: 1 / 0)
+        patch.setattr(loading, "save", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             sft(base, tmp_path)
         patch.undo()
@@ -363,7 +366,7 @@ def test_time_is_taken_when_an_accelerator_has_done_its_work(monkeypatch):
 
 
 def test_where_a_row_does_not_fit_one_process_all_of_them_say_so(base, monkeypatch):
-    model, _ = models.load(base)
+    model, _ = loading.load(base)
     arguments = SETTINGS, model, 40, Engine(), LoRA()
     monkeypatch.setattr(processes, "gather", lambda mine: [*mine, (2, "")])
     assert loop.micro_batch(*arguments) == 2
@@ -393,7 +396,7 @@ def test_where_weights_are_sharded_results_and_sums_of_gradients_are_in_32_bits(
 
 
 def test_before_weights_are_sharded_time_is_measured_with_one_row(base, tmp_path, monkeypatch):
-    model, tokenizer = models.load(base)
+    model, tokenizer = loading.load(base)
     rows = train.demonstrations(ROWS, PROMPT)
     trainer = train.sft_trainer(model, tokenizer, rows, rows[:2], SETTINGS, 0, tmp_path)
     seen, ordinary = [], trainer.data_collator

@@ -11,9 +11,11 @@ import torch
 from training import DECODING, DEV, PROMPT, Interrupted, interrupt_after, kill_after, log_probability, same, unmoved
 from trl import DPOTrainer
 
-from gecalign import models, prompts, train
+from gecalign import prompts
 from gecalign.config import DPO
-from gecalign.pairs import PreferencePair
+from gecalign.models import loading
+from gecalign.preferences.pairs import PreferencePair
+from gecalign.training import train
 
 # 20 pairs make epochs of 5 updates; 10 updates, evaluated after 2, 4, 6, 8, 10
 SETTINGS = DPO(epochs=2, batch_size=4, learning_rate=3e-3, warmup_steps=0, evaluations=5, beta=0.3)
@@ -47,7 +49,7 @@ def base(tmp_path_factory) -> Path:
 
 
 def train_it(base: Path, folder: Path, settings: DPO = SETTINGS, pairs=PAIRS, held_out=HELD_OUT) -> dict:
-    (model, tokenizer), (reference, _) = models.load(base), models.load(base)
+    (model, tokenizer), (reference, _) = loading.load(base), loading.load(base)
     return train.dpo(model, reference, tokenizer, pairs, held_out, DEV, settings, PROMPT, DECODING, 0, folder)
 
 
@@ -58,8 +60,8 @@ def whole(base, tmp_path_factory) -> tuple[Path, dict]:
 
 
 def trainer_of(base: Path, folder: Path, reference=None):
-    model, tokenizer = models.load(base)
-    reference = reference or models.load(base)[0]
+    model, tokenizer = loading.load(base)
+    reference = reference or loading.load(base)[0]
     return train.dpo_trainer(model, reference, tokenizer, PAIRS, HELD_OUT, SETTINGS, 0, folder), tokenizer
 
 
@@ -94,7 +96,7 @@ def test_before_training_the_loss_is_log_2_and_afterwards_the_formulas(base, who
     folder, facts = whole
     log = pd.read_csv(folder / "log.csv").set_index("step")
     assert log.loc[0, "eval_loss"] == pytest.approx(math.log(2), abs=1e-5)
-    (policy, tokenizer), (reference, _) = models.load(folder / "model"), models.load(base)
+    (policy, tokenizer), (reference, _) = loading.load(folder / "model"), loading.load(base)
     expected = formula(policy, reference, tokenizer, HELD_OUT, SETTINGS.beta)
     assert abs(expected - math.log(2)) > 1e-3
     # the mean over batches of 4 and 2, each counting as one batch of its rows
@@ -110,11 +112,11 @@ def test_training_prefers_what_was_chosen(whole):
 def test_the_reference_is_the_model_that_is_passed_and_not_the_one_on_the_models_recorded_path(base, tmp_path):
     # as after SFT: the weights have moved on from what stands at the path that the model remembers
     torch.manual_seed(0)
-    tuned = models.load(base)[0]
+    tuned = loading.load(base)[0]
     for weight in tuned.parameters():
         weight.data += 0.1 * torch.randn_like(weight)
     trainer, tokenizer = trainer_of(base, tmp_path, reference=tuned)
-    untuned = models.load(base)[0]
+    untuned = loading.load(base)[0]
     stored = trainer.train_dataset["ref_chosen_logps"][:5]
     expected = [log_probability(tuned, tokenizer, row.source, row.chosen) for row in PAIRS[:5]]
     wrong = [log_probability(untuned, tokenizer, row.source, row.chosen) for row in PAIRS[:5]]

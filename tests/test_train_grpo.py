@@ -12,8 +12,11 @@ import pytest
 import torch
 from training import DECODING, DEV, PROMPT, Interrupted, interrupt_after, kill_after, same, unmoved
 
-from gecalign import models, prompts, rewards, train
+from gecalign import prompts
 from gecalign.config import GRPO, Decoding, Engine
+from gecalign.models import loading
+from gecalign.preferences import rewards
+from gecalign.training import train
 
 # the small base writes gibberish, of which "length" likes some more than other
 SETTINGS = GRPO(
@@ -35,7 +38,7 @@ def base(tmp_path_factory) -> Path:
 
 
 def train_it(base: Path, folder: Path, settings: GRPO = SETTINGS) -> dict:
-    (model, tokenizer), (reference, _) = models.load(base), models.load(base)
+    (model, tokenizer), (reference, _) = loading.load(base), loading.load(base)
     return train.grpo(model, reference, tokenizer, ROWS, DEV, settings, PROMPT, DECODING, 0, folder)
 
 
@@ -46,7 +49,7 @@ def whole(base, tmp_path_factory) -> tuple[Path, dict]:
 
 
 def trainer_of(base: Path, folder: Path, decoding: Decoding = DECODING, **changes: object):
-    (model, tokenizer), (reference, _) = models.load(base), models.load(base)
+    (model, tokenizer), (reference, _) = loading.load(base), loading.load(base)
     settings = replace(SETTINGS, **changes)
     trainer = train.grpo_trainer(model, reference, tokenizer, ROWS, settings, PROMPT, decoding, 0, folder)
     trainer.dev_bleu = lambda _: 0.0
@@ -202,7 +205,7 @@ def test_the_logged_kl_is_measured_from_the_reference_even_where_beta_is_0(base,
     trainer = trainer_of(base, tmp_path, steps=3, evaluations=1, beta=beta)
     expected = []
     ordinary = trainer._compute_loss
-    reference = models.load(base)[0]
+    reference = loading.load(base)[0]
 
     def watching(model, inputs):
         expected.append(mean_kl(model, reference, inputs))
@@ -218,7 +221,7 @@ def test_the_logged_kl_is_measured_from_the_reference_even_where_beta_is_0(base,
 
 def test_with_beta_the_trainers_own_reference_is_the_model_that_training_starts_from(base, tmp_path):
     trainer = trainer_of(base, tmp_path, beta=0.1)
-    start = models.load(base)[0].state_dict()
+    start = loading.load(base)[0].state_dict()
     assert all(torch.equal(weight, start[name]) for name, weight in trainer.ref_model.state_dict().items())
 
 
@@ -313,7 +316,7 @@ def test_where_samples_last_for_several_updates_a_training_is_cut_off_only_betwe
 
 def test_a_failure_after_the_last_update_keeps_the_last_generation(base, whole, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(models, "save", lambda *_: 1 / 0)
+        patch.setattr(loading, "save", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             train_it(base, tmp_path)
     assert train_it(base, tmp_path) == whole[1]
@@ -345,7 +348,7 @@ def test_shuffled_rewards_are_those_of_the_group_dealt_out_anew_at_every_update(
 
 
 def test_training_with_shuffled_rewards_learns_something_else(base, whole, tmp_path):
-    (model, tokenizer), (reference, _) = models.load(base), models.load(base)
+    (model, tokenizer), (reference, _) = loading.load(base), loading.load(base)
     train.grpo(model, reference, tokenizer, ROWS, DEV, SETTINGS, PROMPT, DECODING, 0, tmp_path, shuffle_rewards=True)
     log, usual = (pd.read_csv(folder / "log.csv") for folder in (tmp_path, whole[0]))
     assert log["reward"].iloc[0] == pytest.approx(usual["reward"].iloc[0])  # the first samples are the same

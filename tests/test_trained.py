@@ -7,10 +7,12 @@ import pytest
 import torch
 from training import weights
 
-from gecalign import pairs, prompts, rewards, sweep, train
-from gecalign.study import Study
+from gecalign import prompts
+from gecalign.preferences import pairs, rewards
+from gecalign.study import Study, sweep
+from gecalign.study.trained import SECOND_TEMPERATURE, TRAINED
 from gecalign.systems import COMPARED, LABELS, MISTAKES, SYSTEMS, UNTRAINED
-from gecalign.trained import SECOND_TEMPERATURE, TRAINED
+from gecalign.training import train
 
 FROM_SFT = [
     name for name in TRAINED if not name.startswith("sft") or name in ("sft-continued", "sft-fresh", "sft-careful")
@@ -173,7 +175,7 @@ def test_grpo_says_how_many_tokens_it_sampled(study):
 
 
 def test_the_best_of_n_is_the_sample_with_the_highest_reward(study, monkeypatch):
-    from gecalign import sampling
+    from gecalign.training import sampling
 
     drawn, ordinary = [], sampling.draw
     monkeypatch.setattr(sampling, "draw", lambda *a, **k: drawn.extend(ordinary(*a, **k)) or drawn)

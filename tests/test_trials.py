@@ -6,8 +6,8 @@ import io
 import pandas as pd
 import pytest
 
-from gecalign import trials
 from gecalign.config import profile
+from gecalign.study import trials
 
 TINY = profile("tiny")
 

@@ -19,10 +19,13 @@ import test_train_dpo
 import test_train_grpo
 from training import DECODING, DEV, PROMPT
 
-from gecalign import health, loop, models, processes, prompts, store, train
+from gecalign import prompts
 from gecalign.config import SFT, Decoding, LoRA
-from gecalign.decode import decode
+from gecalign.models import loading
+from gecalign.models.decode import decode
+from gecalign.runtime import processes, store
 from gecalign.study import Study
+from gecalign.training import health, loop, train
 
 # 56 rows and 20 pairs: epochs of whole batches of 8 and 4. Without knowing of each other, two processes would group the
 # 56 rows by length differently.
@@ -33,18 +36,18 @@ ROWS = factories.examples(56)
 def sft(base: Path, folder: Path, **means: object) -> dict:
     """Train, and choose the checkpoint after 4 updates or 8: the small base never gets a sentence right."""
     texts = train.demonstrations(ROWS, PROMPT)
-    return train.sft(*models.load(base), texts, DEV, SETTINGS, PROMPT, DECODING, 0, folder, False, **means)
+    return train.sft(*loading.load(base), texts, DEV, SETTINGS, PROMPT, DECODING, 0, folder, False, **means)
 
 
 def dpo(base: Path, folder: Path) -> dict:
-    (model, tokenizer), (reference, _) = models.load(base), models.load(base)
+    (model, tokenizer), (reference, _) = loading.load(base), loading.load(base)
     pairs, held_out, settings = test_train_dpo.PAIRS, test_train_dpo.HELD_OUT, test_train_dpo.SETTINGS
     return train.dpo(model, reference, tokenizer, pairs, held_out, DEV, settings, PROMPT, DECODING, 0, folder)
 
 
 def grpo(base: Path, folder: Path) -> dict:
     """Train by GRPO; the facts tell a digest of the weights that this process ends with."""
-    (model, tokenizer), (reference, _) = models.load(base), models.load(base)
+    (model, tokenizer), (reference, _) = loading.load(base), loading.load(base)
     settings = replace(test_train_grpo.SETTINGS, steps=4, evaluations=2)
     facts = train.grpo(model, reference, tokenizer, test_train_grpo.ROWS, DEV, settings, PROMPT, DECODING, 0, folder)
     return facts | {"weights": digest(model)}
@@ -58,7 +61,7 @@ def digest(model) -> str:
 def written(base: Path) -> list[list[str]]:
     """Return what the model writes greedily for 23 prompts, in batches of 4 and fewer."""
     asked = [prompts.render(PROMPT, example.source) for example in factories.examples(23, seed=7)]
-    outputs = decode(*models.load(base), asked, Decoding(max_new_tokens=8, batch_tokens=200))
+    outputs = decode(*loading.load(base), asked, Decoding(max_new_tokens=8, batch_tokens=200))
     return [[completion.text for completion in group] for group in outputs]
 
 

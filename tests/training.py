@@ -13,8 +13,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from gecalign import loop, prompts
+from gecalign import prompts
 from gecalign.config import Decoding, Prompt
+from gecalign.training import loop
 
 PROMPT = Prompt()
 DECODING = Decoding(max_new_tokens=8)
@@ -74,7 +75,7 @@ import os, signal, sys
 from pathlib import Path
 tests, module, step, base, folder = sys.argv[1:]
 sys.path.insert(0, tests)
-from gecalign import loop
+from gecalign.training import loop
 
 def killing(self, args, state, control, **kwargs):
     ordinary(self, args, state, control, **kwargs)

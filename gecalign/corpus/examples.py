@@ -1,0 +1,65 @@
+"""One sentence of a corpus with its correction, and the file it is stored in.
+
+Examples are stored one JSON object a line (JSONL, UTF-8), in a fixed key order: the same examples
+give the same bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from gecalign.corpus.edits import Edit
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A source sentence, what it should be, and what a model is shown as its correction.
+
+    Attributes:
+        id: unique within a corpus.
+        source: the sentence as it was written.
+        reference: its correction, which hypotheses are judged against.
+        demonstration: the correction that SFT learns from. It equals `reference` unless the
+            annotator who wrote the demonstrations overlooked errors.
+        edits: the typed edits that turn `source` into `reference`; None where nobody recorded them.
+    """
+
+    id: str
+    source: str
+    reference: str
+    demonstration: str
+    edits: tuple[Edit, ...] | None = None
+
+
+def cleaned(text: str) -> str:
+    """Return a text as every example has it: on one line, white space of any kind as one blank, none at its ends.
+
+    A byte order mark in front, which belongs to a file and not to the text, is removed. (Within a text U+FEFF stays.)
+
+    >>> cleaned("\\ufeff She go\\r\\nhome.\\n")
+    'She go home.'
+    """
+    # of any kind: line ends of any system included
+    return re.sub(r"\s+", " ", text.lstrip("\ufeff")).strip()
+
+
+def write_jsonl(examples: Iterable[Example], path: Path) -> None:
+    """Write `examples` to `path`, one JSON object a line."""
+    with path.open("w", encoding="utf-8", newline="\n") as file:
+        for example in examples:
+            file.write(json.dumps(asdict(example), ensure_ascii=False) + "\n")
+
+
+def read_jsonl(path: Path) -> tuple[Example, ...]:
+    """Read what `write_jsonl` wrote."""
+    with path.open(encoding="utf-8") as file:
+        return tuple(_example(json.loads(line)) for line in file)
+
+
+def _example(row: dict) -> Example:
+    edits = row.pop("edits")
+    return Example(**row, edits=None if edits is None else tuple(Edit(**edit) for edit in edits))

@@ -1,0 +1,104 @@
+"""How a sentence is written, where that is not what is to be measured: blanks around it, forms of letters, tokens.
+
+The rules for files that are scored and compared (what a study is trained on has its own, in `gecalign.corpus.data`):
+
+- blanks around a sentence are taken off: no reader sees them, and a copied sentence with one would not be copied;
+- letters are brought into Unicode's form NFC: "é" can be written in two ways that look the same, and would count as
+  two words;
+- nothing else is changed: blanks inside, quotes and dashes may be what a system corrects;
+- characters that cannot be seen, and letters that were read in another encoding, stay, and are told;
+- tokenised texts ("do n't go .") and others are told apart, where some of the columns are and some are not.
+
+Whatever is changed or looks wrong is counted, in a sentence a kind.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
+
+BLANKS = " \t\r\n\u00a0\u3000"
+UNSEEN = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u00ad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060\u2066-\u2069\ufeff\ufffd]"
+)
+# What UTF-8 becomes when it is read as Windows-1252 or Latin-1: letters with accents, quotes and dashes.
+_SECOND = "".join(bytes(range(0x80, 0xC0)).decode(name, errors="ignore") for name in ("cp1252", "latin1"))
+MISREAD = re.compile(f"[\u00c2\u00c3][{_SECOND}]|\u00e2[\u20ac\u0080][{_SECOND}]")
+TOKENISED = re.compile(r"\w [.,;:!?](?= |$)| n't\b|\w '(?:s|re|ve|ll|d|m)\b")
+NOT_TOKENISED = re.compile(r"\w[.,;:!?](?= |$)|\wn't\b|\w'(?:s|re|ve|ll|d|m)\b")
+TELLING = 3  # sentences that it takes to say how a column is tokenised
+
+
+def half_of_a_character(text: str) -> str | None:
+    """Return the first half of a surrogate pair without its other half, which JSON can spell, or None."""
+    found = re.search("[\ud800-\udfff]", text)
+    return found[0] if found else None
+
+
+def normal(text: str) -> str:
+    """Return a sentence without blanks around it, in Unicode's form NFC."""
+    return unicodedata.normalize("NFC", text.strip(BLANKS))
+
+
+def tidied(texts: Sequence[str], where: str) -> tuple[list[str], list[str]]:
+    """Return sentences by the rules above, and what is to be said of them.
+
+    >>> tidied(["She goes. ", "It is."], "out.txt, hypothesis")
+    (['She goes.', 'It is.'], ['out.txt, hypothesis: blanks around 1 of 2 sentences were taken off (row 1).'])
+    """
+    notes = [
+        _note(texts, where, "blanks around {} were taken off", lambda text: text != text.strip(BLANKS)),
+        _note(texts, where, "letters of {} were brought into Unicode's form NFC", _not_nfc),
+        _note(texts, where, "{} hold characters that cannot be seen", lambda text: bool(UNSEEN.search(text)), _unseen),
+        _note(texts, where, "{} hold letters that were read in another encoding, such as Windows-1252 instead of UTF-8",
+              lambda text: bool(MISREAD.search(text))),
+    ]  # fmt: skip
+    return [normal(text) for text in texts], [note for note in notes if note]
+
+
+def unlike_tokens(columns: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return what is to be said where some columns are tokenised and others are not, or all are."""
+    shares = {name: share for name, texts in columns.items() if (share := _share_tokenised(texts)) is not None}
+    tokenised = [name for name, share in shares.items() if share > 0.5]
+    others = [name for name in shares if name not in tokenised]
+    if tokenised and others:
+        return [
+            f'{_listed(tokenised)} look tokenised ("do n\'t go ."), {_listed(others)} do not: measures that compare '
+            "them count tokens, not corrections. Write all of them alike."
+        ]
+    return [
+        "all texts look tokenised (\"do n't go .\"): the scores are not comparable with those of texts as people write "
+        "them."
+    ] if tokenised else []  # fmt: skip
+
+
+def _share_tokenised(texts: Sequence[str]) -> float | None:
+    """Return the share of the sentences that are tokenised, of those that tell; None where too few do."""
+    telling = [bool(TOKENISED.search(text)) for text in texts if TOKENISED.search(text) or NOT_TOKENISED.search(text)]
+    return sum(telling) / len(telling) if len(telling) >= TELLING else None
+
+
+def _note(
+    texts: Sequence[str], where: str, words: str, concerns: Callable[[str], bool],
+    detail: Callable[[str], str] = lambda _: "",
+) -> str:  # fmt: skip
+    rows = [number for number, text in enumerate(texts, start=1) if concerns(text)]
+    if not rows:
+        return ""
+    counted = words.format(f"{len(rows):,} of {len(texts):,} sentences")
+    first = "row" if len(rows) == 1 else "the first: row"
+    return f"{where}: {counted} ({first} {rows[0]}{detail(texts[rows[0] - 1])})."
+
+
+def _not_nfc(text: str) -> bool:
+    return not unicodedata.is_normalized("NFC", text)
+
+
+def _unseen(text: str) -> str:
+    found = UNSEEN.search(text)
+    return f", U+{ord(found[0]):04X}" if found else ""
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)

@@ -1,0 +1,1 @@
+"""The mistakes of TinyGEC: `errors` draws them, the others make those of a part of speech, `changes` applies them."""

@@ -1,0 +1,21 @@
+"""A trained system as a standard folder with a model card, which anybody can load: `export.export`, `export.load`.
+
+- `folder`: written, checked, loaded, pushed to the hub
+- `model_card`: what the card says; `licences`: what a base asks of whoever passes on what was made from it
+"""
+
+from gecalign.export.folder import (
+    Exported as Exported,
+)
+from gecalign.export.folder import (
+    check as check,
+)
+from gecalign.export.folder import (
+    export as export,
+)
+from gecalign.export.folder import (
+    load as load,
+)
+from gecalign.export.folder import (
+    push as push,
+)

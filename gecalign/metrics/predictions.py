@@ -1,0 +1,186 @@
+"""What a system wrote, one `Prediction` a sentence, and the files that hold such texts.
+
+Our own files are JSONL with the keys of `Prediction`. `read_parallel` also takes what others have: tables with such
+columns, or plain text with one sentence a line, for hypotheses, sources and references alike (`corpus.rowfiles` says
+how a file is read, `gecalign.corpus.cells` an id and a flag, `gecalign.corpus.sentences` a sentence).
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from gecalign.corpus import cells, rowfiles, sentences
+from gecalign.corpus.rowfiles import Row
+from gecalign.corpus.textfiles import unnamed
+
+SHOWN = 200  # characters of a cell that is no text
+COLUMNS = ("hypothesis", "source", "reference")
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What a system made of one example. `tokens` counts what was generated, EOS included."""
+
+    id: str
+    source: str
+    reference: str
+    hypothesis: str
+    tokens: int = 0
+    truncated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """The rows of one file, and the file."""
+
+    path: Path
+    rows: list[Row]
+
+
+@dataclass(frozen=True, slots=True)
+class ParallelTexts:
+    """Texts in the same order; `references` has the references of each sentence."""
+
+    hypotheses: list[str]
+    sources: list[str]
+    references: list[tuple[str, ...]]
+    truncated: list[bool] | None
+    notes: tuple[str, ...] = ()  # what was changed in the texts, and what looks wrong with them, in sentences
+
+
+def write(predictions: Sequence[Prediction], path: Path) -> None:
+    """Write predictions as JSONL."""
+    lines = [json.dumps(asdict(prediction), ensure_ascii=False) + "\n" for prediction in predictions]
+    path.write_text("".join(lines), encoding="utf-8", newline="\n")
+
+
+def read(path: Path) -> tuple[Prediction, ...]:
+    """Read what `write` wrote."""
+    with path.open(encoding="utf-8") as file:
+        return tuple(Prediction(**json.loads(line)) for line in file)
+
+
+def read_parallel(hypotheses: Path, sources: Path | None, references: Sequence[Path]) -> ParallelTexts:
+    """Read hypotheses, sources and references; the last two may stand in the file of the hypotheses.
+
+    Raises:
+        ValueError: a file is missing, empty, of another kind than it says, in another encoding or malformed, lacks the
+            column, repeats an id, has another number of sentences than the others, a flag that is none, half of a
+            character, or an empty source or reference.
+    """
+    check_read_once([hypotheses, *([sources] if sources else []), *references])
+    return parallel(
+        read_table(hypotheses, "hypothesis"),
+        read_table(sources, "source") if sources else None,
+        [read_table(path, "reference") for path in references],
+    )
+
+
+def parallel(hypotheses: Table, sources: Table | None, references: Sequence[Table]) -> ParallelTexts:
+    """Return the texts of tables that are read; raises what `read_parallel` does."""
+    for other in (sources or hypotheses, *references):
+        _check_aligned(hypotheses, other)
+    notes: list[str] = []
+    columns = {
+        "hypotheses": _texts(hypotheses, "hypothesis", notes),
+        "sources": _texts(sources or hypotheses, "source", notes),
+        **{f"references{f' {number}' if number > 1 else ''}": _texts(table, "reference", notes)
+           for number, table in enumerate(references or [hypotheses], start=1)},
+    }  # fmt: skip
+    found, original, *corrections = columns.values()
+    return ParallelTexts(
+        hypotheses=found,
+        sources=original,
+        references=list(zip(*corrections, strict=True)),
+        truncated=_flags(hypotheses),
+        notes=(*notes, *sentences.unlike_tokens(columns)),
+    )
+
+
+def read_table(path: Path, column: str) -> Table:
+    """Read a file as rows; in plain text, each line is a row with `column` alone."""
+    rows = rowfiles.read(path, COLUMNS, column)
+    if not rows:
+        raise ValueError(f"{path} is empty or holds no row: it should hold one sentence a line, or JSONL or CSV rows.")
+    ids = Counter(name for row in rows if (name := _id(row)) is not None)
+    if repeated := [name for name, count in ids.items() if count > 1]:
+        raise ValueError(f"{path} has the id {repeated[0]!r} {ids[repeated[0]]} times; ids must be unique.")
+    return Table(path, rows)
+
+
+def check_read_once(paths: Sequence[Path]) -> None:
+    """Raise `ValueError` where standard input or one pipe is asked for twice: it can be read only once."""
+    names = ["standard input" if str(path) in ("-", "/dev/stdin", "/dev/fd/0") else str(path) for path in paths
+             if unnamed(path) and str(path) != "/dev/null"]  # fmt: skip
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ValueError(f"{twice[0]} can be read only once, and is given {names.count(twice[0])} times. Use files.")
+
+
+def same_cell(key: str, one: object, other: object) -> bool:
+    """Return whether two cells say the same: ids up to how they are written (a missing one says nothing), or texts."""
+    if key == "id":
+        names = cells.identity(one), cells.identity(other)
+        return None in names or names[0] == names[1]
+    return sentences.normal(str(one)) == sentences.normal(str(other))
+
+
+def _id(row: Row) -> str | None:
+    return cells.identity(row["id"]) if "id" in row else None
+
+
+def _flags(table: Table) -> list[bool] | None:
+    has = ["truncated" in row for row in table.rows]
+    if not any(has):
+        return None
+    if not all(has):
+        raise ValueError(
+            f"row {has.index(False) + 1} of {table.path} has no 'truncated', and row {has.index(True) + 1} has: "
+            "expected it in every row or in none."
+        )
+    return [
+        cells.flag(row["truncated"], f"row {number} of {table.path} has as truncated")
+        for number, row in enumerate(table.rows, start=1)
+    ]
+
+
+def _check_aligned(first: Table, second: Table) -> None:
+    if len(first.rows) != len(second.rows):
+        raise ValueError(
+            f"{first.path} has {len(first.rows)} sentences and {second.path} has {len(second.rows)}: they must be "
+            "parallel, in the same order. Check that no line was dropped, and that an empty output is still an empty "
+            "line."
+        )
+    for number, (row, other) in enumerate(zip(first.rows, second.rows, strict=True), start=1):
+        one, same = _id(row), _id(other)
+        if None not in (one, same) and one != same:
+            raise ValueError(f"row {number} is {one!r} in {first.path}, but {same!r} in {second.path}.")
+
+
+def _texts(table: Table, column: str, notes: list[str]) -> list[str]:
+    found = [_text(row, column, f"row {number} of {table.path}") for number, row in enumerate(table.rows, start=1)]
+    tidied, said = sentences.tidied(found, f"{table.path}, {column}")
+    if column != "hypothesis" and "" in tidied:
+        row = tidied.index("") + 1
+        raise ValueError(f"row {row} of {table.path} has an empty {column}. Remove the sentence from all files.")
+    notes += said
+    return tidied
+
+
+def _text(row: Row, column: str, where: str) -> str:
+    if column not in row:
+        hint = "" if column == "hypothesis" else f" Give the file that has it: --{column}s FILE."
+        raise ValueError(f"{where} has no {column!r}; its columns: {', '.join(row)}.{hint}")
+    text = row[column]
+    if not isinstance(text, str):
+        shown = repr(text)[:SHOWN]
+        raise ValueError(f"{where} has {shown} as its {column}; expected a string.")
+    if half := sentences.half_of_a_character(text):
+        raise ValueError(
+            f"{where} has {half!r} in its {column}, half of a character, which no file can hold. The text was cut "
+            "in the middle of a character: write it again, or remove that half."
+        )
+    return text

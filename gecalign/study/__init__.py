@@ -1,0 +1,14 @@
+"""The study: its stages, its systems, several seeds of it, and what is kept of them.
+
+`from gecalign.study import Study` is where everything starts.
+
+- `stages`: a profile with one seed; ask it for a product, and it makes what is missing
+- `trained`: how each trained system is made; `evaluation`: what a system writes, and scores
+- `multiseed`: all systems over several seeds; `results`: the record that is kept of them
+- `trials`, `sweep`: the experiment log, and group sizes
+- `accounts`, `diagnostics`, `mistakes`, `tables`: what runs cost, what goes on inside them, what is done wrong on
+  purpose, and how results are shown
+- `existing`: what has been made already
+"""
+
+from gecalign.study.stages import Study as Study

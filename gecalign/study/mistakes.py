@@ -1,0 +1,263 @@
+"""Mistakes that are easily made, made on purpose, so that chapter 9 can measure what they do.
+
+Those that change a training are stages: a model is trained wrongly, and what it writes on dev is kept.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gecalign import config, metrics, prompts
+from gecalign.metrics import predictions
+from gecalign.preferences import pairs
+from gecalign.runtime import store
+from gecalign.statistics import compare
+from gecalign.statistics.compare import Array, ScoreFunction
+from gecalign.study import evaluation
+from gecalign.study.evaluation import SystemEvaluation
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from transformers import PreTrainedModel
+
+    from gecalign.study import Study
+
+
+LONGEST = 300  # characters that are kept of an output that does not end
+OTHER_PROMPT = config.Prompt("Fix grammatically: {source} Corrected:")  # one word and one line break are other
+
+
+# ---- asking and training
+
+
+def mismatched(study: Study) -> SystemEvaluation:
+    """Return what SFT writes on dev if it is asked with another prompt than it was trained with."""
+    return study.evaluation("sft", "dev", prompt=OTHER_PROMPT, allow_other_prompt=True)
+
+
+def briefly_trained(study: Study, eos: bool) -> SystemEvaluation:
+    """Return what a model writes on dev after a short SFT from the base, with or without an end to its completions.
+
+    The mistake is a column: TRL takes `text` for the whole example and puts the EOS there, silently.
+    """
+    settings = replace(study.profile.sft, steps=study.profile.grpo.steps, evaluations=1)
+
+    def trainer(model: Any, tokenizer: Any, folder: Path) -> Any:
+        from gecalign.training import train
+
+        rows = train.demonstrations(study.examples("train"), study.profile.prompt)
+        if not eos:
+            rows = [row | {"text": row["prompt"] + row["completion"]} for row in rows]
+        return train.sft_trainer(model, tokenizer, rows, rows[:1], settings, study.seed, folder, evaluate_early=False)
+
+    return _trained_oddly(study, f"{'with' if eos else 'no'}-eos", "base", trainer, asdict(settings))
+
+
+def in_bf16(study: Study) -> SystemEvaluation:
+    """Return what DPO writes on dev if its weights are kept in bf16: rounded to it after every update.
+
+    The optimizer's states and all arithmetic stay in fp32; in pure bf16 training they are rounded as well. The fact
+    "unmoved" is the share of weights that did not leave their place at all.
+    """
+
+    def trainer(model: Any, tokenizer: Any, folder: Path) -> Any:
+        from gecalign.training import train
+
+        made = study.pairs().folder
+        rows = pairs.read(made / "pairs.jsonl")
+        made_trainer = train.dpo_trainer(
+            model, study.model("sft")[0], tokenizer, rows, [], study.profile.dpo, study.seed, folder
+        )
+        made_trainer.add_callback(_rounding())
+        return made_trainer
+
+    settings = asdict(study.profile.dpo) | {"pairs": study.pairs().content}
+    return _trained_oddly(study, "bf16", "sft", trainer, settings)
+
+
+# Mistakes that the record holds of every seed: what is done wrong, and what the same is when done right.
+MISTAKES: dict[str, tuple[Callable[[Study], SystemEvaluation], Callable[[Study], SystemEvaluation]]] = {
+    "another prompt": (mismatched, lambda study: study.evaluation("sft", "dev")),
+    "no EOS": (lambda study: briefly_trained(study, eos=False), lambda study: briefly_trained(study, eos=True)),
+    "bf16 weights": (in_bf16, lambda study: study.evaluation("dpo", "dev")),
+}
+
+
+def mistakes(study: Study) -> pd.DataFrame:
+    """Return what each of `MISTAKES` scores on dev in a run, and what the right way does: two rows a mistake.
+
+    Columns: mistake, made (whether it is), BLEU, SFT's BLEU, cut off (0-1), length ratio, the longest output and its
+    source, and the share of SFT's weights that did not move where both start from SFT.
+    """
+    import pandas as pd
+
+    sft = study.evaluation("sft", "dev").scores.row()["BLEU"]
+    rows = []
+    for mistake, ways in MISTAKES.items():
+        for made, evaluated in zip((True, False), (way(study) for way in ways), strict=True):
+            longest = max(evaluated.predictions, key=lambda p: len(p.hypothesis))
+            rows.append(
+                {"mistake": mistake, "made": made, "BLEU": evaluated.scores.row()["BLEU"], "SFT": sft,
+                 "cut off": evaluated.scores.rates.truncated, "length ratio": evaluated.scores.rates.length_ratio,
+                 "source": longest.source, "longest": longest.hypothesis[:LONGEST]}
+            )  # fmt: skip
+    table = pd.DataFrame(rows)
+    still = {True: in_bf16(study).stage.facts["unmoved"], False: unmoved(study, "dpo")}
+    table["unmoved"] = table["made"].map(still).where(table["mistake"] == "bf16 weights")
+    return table
+
+
+def unmoved(study: Study, system: str) -> float:
+    """Return the share of SFT's weights that a system trained from it has left exactly where they were, 0-1."""
+    return _unmoved(study.model("sft")[0], study.model(system)[0])
+
+
+def _trained_oddly(
+    study: Study, name: str, start: str, build: Callable, settings: Mapping[str, Any]
+) -> SystemEvaluation:
+    dev = study.examples("dev")
+
+    def make(folder: Path) -> dict[str, Any]:
+        from gecalign.models.decode import decode
+
+        model, tokenizer = study.model(start)
+        with tempfile.TemporaryDirectory() as scratch:
+            trainer = build(model, tokenizer, Path(scratch))
+            trainer.dev_bleu = lambda _: 0.0
+            trainer.train()
+        asked = [prompts.render(study.profile.prompt, example.source) for example in dev]
+        outputs = decode(model, tokenizer, asked, study.profile.decoding)
+        written = [
+            predictions.Prediction(e.id, e.source, e.reference, prompts.hypothesis(o.text), o.tokens, o.truncated)
+            for e, (o, *_) in zip(dev, outputs, strict=True)
+        ]
+        return evaluation.write(written, folder) | {"unmoved": _unmoved(study.model(start)[0], model)}
+
+    spec = {
+        "start": study.identity(start),
+        "data": study.corpus.content,
+        "prompt": prompts.digest(study.profile.prompt),
+        "settings": dict(settings),
+        "decoding": asdict(study.profile.decoding),
+        "seed": study.seed,
+    }
+    stage = store.obtain(study.folder, f"pitfall-{name}", spec, make)
+    return evaluation.load(name, "dev", stage)
+
+
+def _rounding() -> Any:
+    import torch
+    from transformers import TrainerCallback
+
+    class RoundWeights(TrainerCallback):
+        def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
+            with torch.no_grad():
+                for weight in model.parameters():
+                    weight.copy_(weight.to(torch.bfloat16))
+
+    return RoundWeights()
+
+
+def _unmoved(before: PreTrainedModel, after: PreTrainedModel) -> float:
+    import torch
+
+    old = {name: weight.to(torch.bfloat16) for name, weight in before.named_parameters()}
+    same = sum(int((weight.to(torch.bfloat16) == old[name]).sum()) for name, weight in after.named_parameters())
+    return same / sum(weight.numel() for weight in old.values())
+
+
+# ---- choosing
+
+
+@dataclass(frozen=True, eq=False)
+class Selection:
+    """What the best of several candidates scores on the sentences it was chosen by, and on others: (repeats,) each."""
+
+    reported: Array
+    elsewhere: Array
+
+    @property
+    def optimism(self) -> float:
+        """By how much the report exceeds what the chosen candidate scores elsewhere, on average."""
+        return float((self.reported - self.elsewhere).mean())
+
+
+def select_on_the_test_set(
+    candidates: Sequence[Array], score: ScoreFunction, sentences: int, repeats: int = 1000, seed: int = 0
+) -> Selection:
+    """Choose the best candidate by a random part of the sentences, again and again, and score it on the rest.
+
+    Reported and elsewhere are differences to the mean of all candidates on the same sentences, so that a part that
+    happens to be easy does not matter.
+
+    Args:
+        candidates: statistics of each, shape (n, k).
+        sentences: in the part that one chooses by.
+
+    Raises:
+        ValueError: the part leaves no sentence.
+    """
+    stacked = np.stack(candidates)
+    n = stacked.shape[1]
+    if not 0 < sentences < n:
+        raise ValueError(f"sentences is {sentences}; expected at least 1, and fewer than the {n} that there are.")
+    rng, total = np.random.default_rng(seed), stacked.sum(axis=1)
+    reported, elsewhere = np.empty(repeats), np.empty(repeats)
+    for i in range(repeats):
+        part = stacked[:, rng.choice(n, sentences, replace=False)].sum(axis=1)
+        here, there = score(part), score(total - part)
+        best = int(here.argmax())
+        reported[i], elsewhere[i] = here[best] - here.mean(), there[best] - there.mean()
+    return Selection(reported, elsewhere)
+
+
+def single_runs(
+    system: Array, baseline: Array, score: ScoreFunction, resamples: int = 2000
+) -> list[tuple[float, float]]:
+    """Return what studies with one run of each would have found: difference and p-value for every pair of seeds.
+
+    Args:
+        system: statistics, shape (seeds, n, k).
+        baseline: the same for the baseline.
+    """
+    return [
+        (one.estimate, one.p_value)
+        for base in baseline
+        for one in compare.paired_differences(dict(enumerate(system)), base, score, resamples).values()  # type: ignore[arg-type]
+    ]
+
+
+# ---- rewards
+
+
+def is_zero(hypotheses: Sequence[str], references: Sequence[str]) -> npt.NDArray[np.bool_]:
+    """Return where unsmoothed sentence BLEU is exactly 0: no n-gram of some order is right."""
+    from sacrebleu.metrics.bleu import BLEU
+
+    unsmoothed = BLEU(smooth_method="none", effective_order=False)
+    scores = [unsmoothed.sentence_score(h, [r]).score for h, r in zip(hypotheses, references, strict=True)]
+    return np.array(scores) == 0
+
+
+def lazy(hypotheses: Sequence[str], sources: Sequence[str], share: float, seed: int = 0) -> list[str]:
+    """Return the hypotheses of a system that does nothing on a random share of the sentences."""
+    idle = np.random.default_rng(seed).random(len(sources)) < share
+    return [source if rest else text for text, source, rest in zip(hypotheses, sources, idle, strict=True)]
+
+
+def scores_of_laziness(
+    hypotheses: Sequence[str], references: Sequence[str], sources: Sequence[str], shares: Sequence[float]
+) -> dict[str, list[float]]:
+    """Return what each metric makes of a system that does nothing on a growing share of the sentences."""
+    written = [lazy(hypotheses, sources, share) for share in shares]
+    return {
+        metric.name: [metric.corpus(texts, references, sources).value for texts in written]
+        for metric in metrics.METRICS
+    }

@@ -1,0 +1,152 @@
+"""GRPO's group sizes 4, 8 and 16 under three designs that hold something else equal (chapter 6).
+
+With c samples a prompt, a larger group costs more samples or sees fewer prompts: something has to give. The
+designs differ in what.
+
+- "equal steps", the published one: as many updates of as many samples each, and a generation always has the
+  same number of prompts. So a larger group's generation lasts several updates: fewer prompts are seen, and the
+  later updates learn from samples of a policy that has moved on.
+- "equal samples": as many updates of as many samples, all of them fresh; a larger group sees fewer prompts.
+- "equal prompts": as many updates of as many prompts, all samples fresh; a larger group costs more samples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+from filelock import FileLock
+
+from gecalign import config
+from gecalign.corpus import rowfiles
+from gecalign.runtime import files, processes
+from gecalign.study.trials import settings_digest
+
+if TYPE_CHECKING:
+    from gecalign.study import Study
+
+GROUP_SIZES = (4, 8, 16)
+COLUMNS = ("design", "group size", "step", "BLEU", "prompts", "samples", "start", "profile", "digest", "seed")
+DESIGNS = ("equal steps", "equal samples", "equal prompts")
+
+
+def variant(profile: config.Profile, design: str, group_size: int) -> config.Profile:
+    """Return the profile with GRPO at this group size under this design.
+
+    The profile's own batch is what all sizes have under the first two designs, and the largest size under the third.
+
+    Raises:
+        ValueError: an unknown design, or an update that would hold no whole group.
+    """
+    if design not in DESIGNS:
+        raise ValueError(f"unknown design {design!r}. Designs: {', '.join(DESIGNS)}.")
+    batch, lasts = profile.grpo.batch_size, 1
+    if design == "equal steps":
+        lasts = max(1, group_size // GROUP_SIZES[0])
+    if design == "equal prompts":
+        batch = batch * group_size // GROUP_SIZES[-1]
+    if batch * lasts % group_size:
+        raise ValueError(
+            f"under the design {design!r} an update would have {batch} samples, which are no whole groups of "
+            f"{group_size}. Set grpo__batch_size ({profile.grpo.batch_size}) to a multiple of {GROUP_SIZES[-1]}."
+        )
+    return profile.variant(grpo__group_size=group_size, grpo__batch_size=batch, grpo__updates_per_generation=lasts)
+
+
+def possible(profile: config.Profile) -> list[str]:
+    """Return the designs under which the profile's updates hold whole groups at every size."""
+    whole = profile.grpo.batch_size % GROUP_SIZES[-1] == 0
+    return list(DESIGNS) if whole else ["equal steps"]
+
+
+def studies(
+    study: Study, designs: Sequence[str] = DESIGNS, sizes: Sequence[int] = GROUP_SIZES
+) -> dict[tuple[str, int], Study]:
+    """Return a study for each design and group size; where two designs mean the same training, it is done once."""
+    return {(design, c): study.variant(variant(study.profile, design, c)) for design in designs for c in sizes}
+
+
+def checkpoints(study: Study, designs: Sequence[str] = DESIGNS, sizes: Sequence[int] = GROUP_SIZES) -> pd.DataFrame:
+    """Train each, and return a row for each checkpoint: design, group size, step, dev BLEU."""
+    rows = []
+    for (design, c), trained in studies(study, designs, sizes).items():
+        scored = trained.log("grpo").dropna(subset=["eval_bleu"])
+        rows += [(design, c, int(step), bleu) for step, bleu in zip(scored["step"], scored["eval_bleu"], strict=True)]
+    return pd.DataFrame(rows, columns=["design", "group size", "step", "BLEU"])
+
+
+def record(study: Study, log: Path) -> None:
+    """Train all designs and sizes, and append their checkpoints, with seed and cost, to a table; done is done.
+
+    Columns: those of `COLUMNS`.
+
+    Raises:
+        ValueError: the file is another table, or cannot be written; an update would hold no whole group.
+    """
+    files.check_file(log, "--log")
+    made: dict[str, Any] = {"profile": study.profile.name, "digest": settings_digest(study.profile), "seed": study.seed}
+    done = processes.from_main(lambda: rowfiles.read_table(log, COLUMNS) if log.exists() else [])
+    if done and list(done[0]) != list(COLUMNS):
+        raise ValueError(
+            f"{log} is no table of checkpoints: it has the columns {', '.join(done[0])}; expected "
+            f"{', '.join(COLUMNS)}. Give another file (--log): a new one is made."
+        )
+    if any([row[name] for name in made] == [str(value) for value in made.values()] for row in done):
+        return
+    table = checkpoints(study)
+    costs = summary(study, table)[["prompts", "samples"]].reset_index()
+    rows = table.merge(costs).assign(start=study.sft().facts["dev_bleu"])
+    for name, value in made.items():
+        rows[name] = value
+    if not processes.is_main():
+        return
+    log.parent.mkdir(parents=True, exist_ok=True)
+    text = rows.to_csv(columns=list(COLUMNS), header=False, index=False, float_format="%.3f", lineterminator="\n")
+    with FileLock(log.with_name(f".{log.name}.lock")):
+        files.append_text(log, text, ",".join(COLUMNS) + "\n")
+
+
+def summary(study: Study, table: pd.DataFrame) -> pd.DataFrame:
+    """Return for each design and group size what it cost, and best, mean and deviation of its checkpoints' dev BLEU."""
+    groups = table.groupby(["design", "group size"], sort=False)["BLEU"]
+    rows = pd.DataFrame({"best": groups.max(), "mean": groups.mean(), "deviation": groups.std()})
+    pairs = [(str(design), int(c)) for design, c in rows.index]
+    made = studies(study, list(dict.fromkeys(d for d, _ in pairs)), list(dict.fromkeys(c for _, c in pairs)))
+    facts = [made[pair].grpo().facts for pair in pairs]
+    rows.insert(0, "prompts", [fact["prompts_in_all"] for fact in facts])
+    rows.insert(1, "samples", [fact["samples_in_all"] for fact in facts])
+    rows.insert(2, "updates a generation", [fact["updates_a_generation"] for fact in facts])
+    return rows
+
+
+def recorded(log: pd.DataFrame, study: Study, design: str) -> pd.DataFrame:
+    """Return what `record` wrote of this very study under one design, as `checkpoints` gives it; empty if nothing."""
+    same = (log["digest"] == settings_digest(study.profile)) & (log["seed"] == study.seed) & (log["design"] == design)
+    return log.loc[same, ["design", "group size", "step", "BLEU"]].reset_index(drop=True)
+
+
+def over_seeds(log: pd.DataFrame, profile: config.Profile) -> pd.DataFrame:
+    """Return what `record` wrote of a profile, a row a design and group size: the gain over SFT's dev BLEU, over seeds.
+
+    Columns: prompts and samples in all, seeds, gain of the last checkpoint (mean over seeds), its standard deviation
+    over seeds, and the gain of the best of the checkpoints.
+    """
+    log = log[log["digest"] == settings_digest(profile)]
+    gained = log.assign(gain=log["BLEU"] - log["start"])
+    runs = gained.groupby(["design", "group size", "seed"], sort=False)
+    finished = runs[["prompts", "samples"]].first()
+    finished["last"] = runs["gain"].last()
+    finished["best"] = runs["gain"].max()
+    pairs = finished.groupby(level=["design", "group size"], sort=False)
+    return pd.DataFrame(
+        {
+            "prompts": pairs["prompts"].first(),
+            "samples": pairs["samples"].first(),
+            "seeds": pairs.size(),
+            "gain": pairs["last"].mean(),
+            "sd of seeds": pairs["last"].std(),
+            "gain of best": pairs["best"].mean(),
+        }
+    )

@@ -1,0 +1,214 @@
+"""How each trained system is made: a function of a study, which gives a stage with `model/` and `log.csv`.
+
+All but SFT start from the SFT model of the same seed. The controls make as many updates as GRPO on as many rows an
+update as SFT, with the learning rate of `config.Continued`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gecalign import config, prompts
+from gecalign.corpus.examples import Example
+from gecalign.preferences import pairs, rewards
+from gecalign.runtime import bars, store
+from gecalign.runtime.store import Stage
+
+if TYPE_CHECKING:
+    from gecalign.study import Study
+
+SECOND_TEMPERATURE = 1.2  # of the pairs that are confounded with it; as published
+
+
+def sft(study: Study) -> Stage:
+    """Return the supervised model, trained from the base on the demonstrations."""
+    return _sft(study, "sft", "base", study.profile.sft, study.examples, "train", "demonstrations")
+
+
+def sft_unmasked(study: Study) -> Stage:
+    """Return SFT whose loss covers the tokens of the prompt too."""
+    return study.variant(study.profile.variant(sft__completion_only_loss=False)).sft()
+
+
+def sft_continued(study: Study) -> Stage:
+    """Return SFT trained on, on the same demonstrations: the control."""
+    return _sft(study, "sft-continued", "sft", _continued(study), study.examples, "train", "demonstrations")
+
+
+def sft_fresh(study: Study) -> Stage:
+    """Return SFT trained on, on demonstrations of the prompts that pairs and rewards ask about.
+
+    What a method gains over this one is not due to its prompts being new.
+    """
+    split = study.profile.grpo.split
+    return _sft(study, "sft-fresh", "sft", _continued(study), study.examples, split, "demonstrations")
+
+
+def sft_careful(study: Study) -> Stage:
+    """Return SFT trained on, on the *references* of the prompts that pairs and rewards ask about.
+
+    What the methods learn from judgements on such prompts, this one is simply told.
+    """
+    split = study.profile.grpo.split
+    return _sft(study, "sft-careful", "sft", _continued(study), study.examples, split, "references")
+
+
+def raft(study: Study) -> Stage:
+    """Return SFT trained on, on the best of its own k samples for each prompt of the pairs.
+
+    Rejection sampling, or RAFT (Dong et al. 2023, https://arxiv.org/abs/2304.06767): what the reward alone gives,
+    without any negative signal.
+    """
+    return _on_own_samples(study, "raft", pairs.best_samples)
+
+
+def random_of_k(study: Study) -> Stage:
+    """Return SFT trained on, on a random one of its own k samples for each prompt of the pairs.
+
+    The control of RAFT: what training on own samples does if nobody chooses.
+    """
+    return _on_own_samples(study, "random-of-k", pairs.first_samples)
+
+
+def dpo(study: Study) -> Stage:
+    """Return the model that DPO trains on the preference pairs, with SFT as the reference."""
+    settings, pairs_made = study.profile.dpo, study.pairs()
+
+    def make(folder: Path) -> dict[str, Any]:
+        from gecalign.training import train
+
+        (model, tokenizer), (reference, _) = study.model("sft"), study.model("sft")
+        chosen = pairs.read(pairs_made.folder / "pairs.jsonl"), pairs.read(pairs_made.folder / "held_out.jsonl")
+        return train.dpo(
+            model, reference, tokenizer, *chosen, study.examples("dev"), settings, *study.asking, study.seed, folder,
+            **study.means,
+        )  # fmt: skip
+
+    updates = f"{settings.epochs} epochs of {pairs_made.facts['pairs']} pairs"
+    return _train(study, "dpo", {"sft": study.sft().content, "pairs": pairs_made.content}, settings, make, updates)
+
+
+def dpo_reference(study: Study) -> Stage:
+    """Return DPO on pairs whose chosen text is the reference, as most public preference sets have it."""
+    return study.variant(study.profile.variant(pairs__selection="reference")).dpo()
+
+
+def dpo_two_temperatures(study: Study) -> Stage:
+    """Return DPO on pairs of which half of the samples were drawn at a higher temperature, as published."""
+    return study.variant(study.profile.variant(pairs__second_temperature=SECOND_TEMPERATURE)).dpo()
+
+
+def grpo(study: Study, shuffle_rewards: bool = False) -> Stage:
+    """Return the model that GRPO trains on its own samples and the reward.
+
+    Args:
+        shuffle_rewards: whether the rewards of a group are dealt out to its samples at random: the control in which
+            all is as in GRPO, but for what is rewarded.
+    """
+    settings, prompted = study.profile.grpo, study.prompted(study.profile.grpo.split)
+
+    def make(folder: Path) -> dict[str, Any]:
+        from gecalign.training import train
+
+        (model, tokenizer), (reference, _) = study.model("sft"), study.model("sft")
+        dev = study.examples("dev")
+        return train.grpo(
+            model, reference, tokenizer, prompted, dev, settings, *study.asking, study.seed, folder, shuffle_rewards,
+            **study.means, start_bleu=study.sft().facts["dev_bleu"],
+        )  # fmt: skip
+
+    name = "grpo-shuffled" if shuffle_rewards else "grpo"
+    updates = f"{settings.steps} updates of {settings.batch_size} samples"
+    return _train(study, name, {"sft": study.sft().content}, settings, make, updates)
+
+
+def grpo_of_size(study: Study, size: int) -> Stage:
+    """Return GRPO with groups of another size and as many samples in all, or, if they do not fit, as many updates."""
+    from gecalign.study import sweep
+
+    design = "equal samples" if "equal samples" in sweep.possible(study.profile) else "equal steps"
+    return study.variant(sweep.variant(study.profile, design, size)).grpo()
+
+
+TRAINED: dict[str, Callable[[Study], Stage]] = {
+    "sft": sft,
+    "sft-continued": sft_continued,
+    "sft-fresh": sft_fresh,
+    "random-of-k": random_of_k,
+    "raft": raft,
+    "dpo": dpo,
+    "dpo-reference": dpo_reference,
+    "grpo-4": lambda study: grpo_of_size(study, 4),
+    "grpo": grpo,
+    "grpo-16": lambda study: grpo_of_size(study, 16),
+    "grpo-shuffled": lambda study: grpo(study, shuffle_rewards=True),
+    "sft-careful": sft_careful,
+    "sft-unmasked": sft_unmasked,
+    "dpo-two-temperatures": dpo_two_temperatures,
+}
+
+
+def _continued(study: Study) -> config.SFT:
+    profile = study.profile
+    return replace(profile.sft, steps=profile.grpo.steps, **asdict(profile.continued))
+
+
+def _on_own_samples(study: Study, name: str, choose: Callable) -> Stage:
+    samples, reward = study.samples(), study.profile.pairs.reward
+
+    def written(split: str) -> Sequence[Example]:
+        return choose(pairs.read_sampled(samples.folder / "samples.jsonl"), rewards.objective(reward))
+
+    made_from = {"samples": samples.content, "reward": reward}
+    return _sft(study, name, "sft", _continued(study), written, "samples", "demonstrations", **made_from)
+
+
+def _sft(
+    study: Study,
+    name: str,
+    start: str,
+    settings: config.SFT,
+    examples: Callable[[str], Sequence[Example]],
+    split: str,
+    target: str,
+    **made_from: str,
+) -> Stage:
+    first = start == "base"
+
+    def make(folder: Path) -> dict[str, Any]:
+        from gecalign.training import train
+
+        model, tokenizer = study.model(start)
+        rows = getattr(train, target)(examples(split), study.profile.prompt)
+        return train.sft(
+            model, tokenizer, rows, study.examples("dev"), settings, *study.asking, study.seed, folder, first,
+            **study.means,
+        )  # fmt: skip
+
+    made_from = {"start": study.identity(start), "split": split, "target": target} | made_from
+    made_from |= {} if first else {"evaluated": "evenly"}
+    return _train(study, name, made_from, settings, make, f"{settings.steps} updates of {settings.batch_size} rows")
+
+
+def _train(
+    study: Study,
+    name: str,
+    made_from: dict[str, str],
+    settings: config.SFT | config.DPO | config.GRPO,
+    make: Callable[[Path], dict],
+    updates: str,
+) -> Stage:
+    spec = {
+        **made_from,
+        "data": study.corpus.content,
+        "prompt": prompts.digest(study.profile.prompt),
+        "settings": asdict(settings),
+        "decoding": asdict(study.profile.decoding),
+        "seed": study.seed,
+    }
+    spec |= {"lora": asdict(study.profile.lora)} if study.profile.lora.rank else {}
+    announce = f"{updates}; a progress bar follows." if bars.watched() else f"{updates}."
+    return store.obtain(study.folder, name, spec, make, announce=announce, shared=True)

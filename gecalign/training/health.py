@@ -1,0 +1,168 @@
+"""Trainings that break or teach nothing: stopped where numbers end, and said in words where they do not.
+
+The trainer itself does neither: it leaves losses that are no numbers out of its averages, goes on with weights that are
+none, and takes the best of its checkpoints however bad that is. So `Watch` looks at losses, gradients and weights while
+a training runs, and `verdict` at what came out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.distributed.tensor import DTensor
+from transformers import TrainerCallback, TrainerState
+
+from gecalign import config
+from gecalign.runtime import processes, store
+
+# Far below the start: more than chance does on a few hundred sentences, which is 1 to 2 BLEU, and than any method pays
+# for what it teaches; and less than half, so that a start that could do next to nothing alarms nobody.
+FAR = 5.0  # BLEU
+LOGGED = {"loss": "the loss", "grad_norm": "the norm of the gradient", "eval_loss": "the loss on the evaluation rows"}
+STILL = 1e-9  # a weight that has moved no further has not moved: the spacing of 32-bit floats at the size of most
+PROBED = 1024  # entries of each weight that are kept to see whether it has moved
+
+
+class Watch(TrainerCallback):
+    """Stop a training when its numbers are none any more, in all processes at once; say when it falls far below.
+
+    Losses and gradients are looked at whenever they are logged, weights before each evaluation and so before they are
+    saved.
+
+    Args:
+        steps: the updates after which there is an evaluation.
+        part: the part of the profile that the settings come from, as messages name them.
+    """
+
+    def __init__(self, steps: Collection[int], part: str):
+        self.steps, self.part = steps, part
+        self.start: float | None = None  # dev BLEU before the first update; measured, or set by who knows it
+
+    def on_step_end(self, args: Any, state: TrainerState, control: Any, model: Any = None, **kwargs: Any) -> None:
+        """Called by the trainer."""
+        if state.global_step in self.steps:
+            self.stop_if(not_finite(model), args, state.global_step)
+
+    def on_log(
+        self, args: Any, state: TrainerState, control: Any, logs: Mapping[str, Any] | None = None, **kwargs: Any
+    ) -> None:
+        """Called by the trainer."""
+        logs = logs or {}
+        # with fp16 the loss is scaled until gradients overflow now and then; such updates are skipped
+        looked_at = [name for name in LOGGED if name in logs and not (name == "grad_norm" and args.fp16)]
+        if looked_at:
+            broken = [f"{LOGGED[name]} is {logs[name]}" for name in looked_at if not math.isfinite(logs[name])]
+            self.stop_if(" and ".join(broken), args, state.global_step)
+        if "eval_bleu" in logs:
+            self._compare(logs["eval_bleu"], args, state)
+
+    def stop_if(self, fault: str, args: Any, step: int) -> None:
+        """Raise `store.Spoiled` in all processes where one of them found a fault."""
+        if found := next((one for one in processes.gather([fault]) if one), ""):
+            raise store.Spoiled(broken(found, args, step, self.part))
+
+    def _compare(self, bleu: float, args: Any, state: TrainerState) -> None:
+        if state.global_step == 0:
+            self.start = bleu
+        self.start = start_of(state, self.start)
+        if is_far_below(bleu, self.start):
+            where = f"{product(args)}: after update {state.global_step}"
+            processes.say(f"{where} the model scores {bleu:.1f} BLEU on dev, far below {self.start:.1f} at the start")
+
+
+def start_of(state: TrainerState, known: float | None) -> float | None:
+    """Return dev BLEU before the first update: from the log, of a training that was resumed too, or what is known."""
+    logged = [entry["eval_bleu"] for entry in state.log_history if entry["step"] == 0 and "eval_bleu" in entry]
+    return logged[0] if logged else known
+
+
+def is_far_below(bleu: float, start: float | None) -> bool:
+    """Whether a score lies so far below that of the start that the training destroyed more than it taught."""
+    return start is not None and start - bleu > FAR and bleu < start / 2
+
+
+def not_finite(model: nn.Module) -> str:
+    """Return what is wrong with the weights that are trained, in words; nothing where all are finite numbers."""
+    trained = [(name, _mine(weight)) for name, weight in model.named_parameters() if weight.requires_grad]
+    whole = [torch.isfinite(weight).all() for _, weight in trained]
+    if not whole or bool(torch.stack(whole).all()):  # one wait for the accelerator
+        return ""
+    names = [name for (name, _), fine in zip(trained, whole, strict=True) if not fine]
+    return f"{len(names)} of {len(trained)} weights hold numbers that are not finite, such as {names[0]}"
+
+
+def _mine(weight: torch.Tensor) -> torch.Tensor:
+    return weight.to_local() if isinstance(weight, DTensor) else weight
+
+
+def broken(fault: str, args: Any, step: int, part: str) -> str:
+    """Return why a training stops, and what to try, in words."""
+    rates = [getattr(profile, part).learning_rate for profile in config.PROFILES.values()]
+    if step == 0:
+        advice = "It starts from a model that is broken, or whose arithmetic overflows"
+    else:
+        usual = f"profiles have {min(rates):g} to {max(rates):g}"
+        advice = f"Lower {part}__learning_rate, which is {args.learning_rate:g} ({usual})"
+    if args.fp16:
+        advice += "; or set engine__precision to bf16 or fp32, which hold larger numbers than fp16"
+    return (
+        f"{product(args)} broke after update {step} of {args.max_steps}: {fault}. {advice}. What it had learnt is "
+        "thrown away, so that nothing goes on from there."
+    )
+
+
+def product(args: Any) -> str:
+    """Return the name of what is being trained, the folder's."""
+    return Path(args.output_dir).parent.name.removesuffix(".partial")
+
+
+def probe(model: nn.Module) -> dict[str, torch.Tensor]:
+    """Return the first entries of every weight that is trained, to see later whether any of it has moved."""
+    return {
+        name: weight.detach().flatten()[:PROBED].cpu().clone()
+        for name, weight in model.named_parameters()
+        if weight.requires_grad
+    }
+
+
+def has_moved(before: Mapping[str, torch.Tensor], model: nn.Module) -> bool:
+    """Whether any of the entries that were kept is another one now."""
+    now = probe(model)
+    return any(bool((now[name] - old).abs().max() > STILL) for name, old in before.items())
+
+
+def verdict(scored: Mapping[int, float], start: float | None, chosen: int, moved: bool, rate: str) -> str:
+    """Return what is wrong with a training that ended, in words; nothing where nothing is.
+
+    Args:
+        scored: dev BLEU after updates.
+        start: dev BLEU before the first.
+        chosen: the update whose checkpoint is kept.
+        moved: whether its weights differ from those of the start.
+        rate: the learning rate, in words.
+    """
+    far = [step for step, value in scored.items() if is_far_below(value, start)]
+    if not moved:
+        fallen = f"{len(far)} of {len(scored)} checkpoints score far below it: lower {rate}."
+        still = f"See eval_bleu and grad_norm in log.csv, and {rate}."
+        return (
+            f"nothing was learnt: the checkpoint that was chosen, after update {chosen}, has the weights of the start. "
+            f"{fallen if far else still}"
+        )
+    if chosen in far:
+        return (
+            f"training destroyed the model: the best checkpoint, after update {chosen}, scores {scored[chosen]:.1f} "
+            f"BLEU on dev, far below {start:.1f} at the start. Lower {rate}."
+        )
+    if far:
+        return (
+            f"training destroyed the model on the way: {len(far)} of {len(scored)} checkpoints score far below "
+            f"{start:.1f} BLEU on dev, where it started, the first of them after update {far[0]}. The one that was "
+            f"chosen, after update {chosen}, scores {scored[chosen]:.1f}. A longer training needs a lower {rate}."
+        )
+    return ""
