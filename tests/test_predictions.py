@@ -182,7 +182,7 @@ def test_a_value_that_is_no_string_is_refused_rather_than_scored_as_its_spelling
         ("h.jsonl", b" \n\n", "is empty"),
         ("h.csv", b"hypothesis\n", "is empty or holds no row"),
         ("h.txt", "caf\u00e9\n".encode("latin1"), "not UTF-8: byte 0xe9 at position 3"),
-        ("h.csv.gz", gzip.compress(b"hypothesis\n"), "holds no row"),
+        ("h.csv.gz", gzip.compress(b"hypothesis\n", mtime=0), "holds no row"),
         ("h.txt", b"a\tb\nc\td\n", "looks like a table"),
         ("h.jsonl", b'{"hypothesis": "a"}\n{"hypothesis": \n', "line 2 of"),
         ("h.jsonl", b'"a"\n', "not a JSON object with the keys hypothesis, source, reference"),

@@ -45,10 +45,10 @@ JSONL = "".join(json.dumps(row) + "\n" for row in ROWS)
 KINDS = [
     ("h.csv", table()), ("h.CSV", table()), ("h.Csv", table(quoting=csv.QUOTE_ALL)), ("h.csv", table(";")),
     ("h.csv", table("\t")), ("h.tsv", table("\t")), ("h.TSV", table("\t", "\n")), ("h.tab", table("\t")),
-    ("h.tsv", table(",")), ("h.csv", "sep=;\r\n" + table(";")), ("h.csv.gz", gzip.compress(table().encode())),
+    ("h.tsv", table(",")), ("h.csv", "sep=;\r\n" + table(";")), ("h.csv.gz", gzip.compress(table().encode(), mtime=0)),
     ("h.csv", table(";").encode("utf-8-sig")), ("h.csv", table("\t").encode("utf-16")),
     ("h.jsonl", JSONL), ("h.JSONL", JSONL), ("h.ndjson", JSONL), ("h.json", JSONL),
-    ("h.jsonl.GZ", gzip.compress(JSONL.encode())),
+    ("h.jsonl.GZ", gzip.compress(JSONL.encode(), mtime=0)),
     ("h.jsonl", JSONL.replace("\n", "\r\n")), ("h.jsonl", JSONL.replace("\n", "\n\n")),
     ("h.json", json.dumps(ROWS)), ("h.json", json.dumps(ROWS, indent=2)),
 ]  # fmt: skip
@@ -68,7 +68,7 @@ def test_parquet_gives_the_same_rows(tmp_path, name):
 @pytest.mark.parametrize("name", ["h.txt", "h", "h.hyp", "h.en", "h.TXT.gz", "model.v2"])
 def test_any_other_name_is_plain_text(tmp_path, name):
     content = b"She goes, now.\n\nText; more\n"
-    path = written(tmp_path, name, gzip.compress(content) if name.endswith("gz") else content)
+    path = written(tmp_path, name, gzip.compress(content, mtime=0) if name.endswith("gz") else content)
     assert read(path) == [{"hypothesis": line} for line in ("She goes, now.", "", "Text; more")]
 
 
