@@ -58,7 +58,9 @@ from gecalign.corpus.examples import Example
 from gecalign.models import loading, memory
 from gecalign.models.decode import decode
 from gecalign.runtime import store
-from gecalign.training import sampling, train
+from gecalign.training import dpo, grpo, sampling, sft
+from gecalign.training.rows import demonstrations, fitting, prompted
+from gecalign.training.setup import Asking, Run
 
 ROOT = Path(__file__).resolve().parents[1]
 RECORD = ROOT / "results" / "full-size.csv"
@@ -110,18 +112,17 @@ def profile_of(base: Path, sizes: Sizes, group_size: int = 8) -> config.Profile:
 
 def our_trainer(what: str, profile: config.Profile, rows: list[Example], folder: Path) -> Any:
     """Return the library's trainer of a method."""
-    model, tokenizer = loading.load(profile.model)
+    start, run = loading.load(profile.model), Run(folder, Asking(profile.prompt, profile.decoding))
     if what == "sft":
-        shown = train.fitting(train.demonstrations(rows, profile.prompt), tokenizer, profile.sft.max_length)
-        trainer = train.sft_trainer(model, tokenizer, shown, shown[:1], profile.sft, 0, folder)
+        shown = fitting(demonstrations(rows, profile.prompt), start[1], profile.sft.max_length)
+        trainer = sft.trainer(start, shown, profile.sft, run)
     else:
         reference, _ = loading.load(profile.model)
         if what == "dpo":
             pairs = stand_in.preferences(rows, profile.prompt)
-            trainer = train.dpo_trainer(model, reference, tokenizer, pairs, [], profile.dpo, 0, folder)
+            trainer = dpo.trainer(start, reference, pairs, [], profile.dpo, run)
         else:
-            settings = profile.grpo, profile.prompt, profile.decoding
-            trainer = train.grpo_trainer(model, reference, tokenizer, rows, *settings, 0, folder)
+            trainer = grpo.trainer(start, reference, rows, profile.grpo, run)
     trainer.dev_bleu = lambda _: 0.0
     return trainer
 
@@ -137,7 +138,7 @@ def tutorials_trainer(what: str, profile: config.Profile, rows: list[Example], f
     }  # fmt: skip
     name = profile.model.name
     if what == "sft":
-        shown = Dataset.from_list(train.demonstrations(rows, profile.prompt))
+        shown = Dataset.from_list(demonstrations(rows, profile.prompt))
         return SFTTrainer(model=name, args=SFTConfig(**shared), train_dataset=shown)
     if what == "dpo":
         pairs = stand_in.preferences(rows, profile.prompt)
@@ -149,7 +150,7 @@ def tutorials_trainer(what: str, profile: config.Profile, rows: list[Example], f
         both = zip(completions, reference, strict=True)
         return [bleu.sentence_score(text, [target]).score for text, target in both]
 
-    shown = Dataset.from_list(train.grpo_rows(rows, profile.prompt))
+    shown = Dataset.from_list(prompted(rows, profile.prompt))
     settings = GRPOConfig(num_generations=profile.grpo.group_size, **shared)
     return GRPOTrainer(model=name, reward_funcs=reward, args=settings, train_dataset=shown)
 
@@ -161,7 +162,7 @@ def decode_together(what: str, profile: config.Profile, sizes: Sizes, meter: met
 
     def call(asked: list[Example]) -> None:
         if what == "sampling":
-            sampling.draw(model, tokenizer, asked, profile.pairs, profile.prompt, profile.decoding, seed=0)
+            sampling.draw((model, tokenizer), asked, profile.pairs, Asking(profile.prompt, profile.decoding))
         else:
             decode(model, tokenizer, [prompts.render(profile.prompt, e.source) for e in asked], profile.decoding)
 

@@ -19,41 +19,39 @@ import torch
 
 from gecalign.preferences import pairs
 from gecalign.study import Study
-from gecalign.training import loop, train
+from gecalign.training import dpo, grpo, loop, sft
+from gecalign.training.rows import demonstrations
 
 BATCHES = 12
 
 
 def trainers(study: Study) -> dict[str, Callable[[], Any]]:
     """Return a function that makes a trainer of each method, with a fresh model each time."""
-    profile, folder = study.profile, Path(tempfile.mkdtemp())
-    rows = train.demonstrations(study.examples("train")[:2000], profile.prompt)
+    profile, run = study.profile, study.run(Path(tempfile.mkdtemp()))
+    rows = demonstrations(study.examples("train")[:2000], profile.prompt)
     preferences = pairs.read(study.pairs().folder / "pairs.jsonl")
     prompted = study.examples("preference")
 
-    def sft() -> Any:
-        return train.sft_trainer(*study.model("sft"), rows, rows[:8], profile.sft, 0, folder)
+    def of_sft() -> Any:
+        return sft.trainer(study.model("sft"), rows, profile.sft, run)
 
-    def dpo() -> Any:
-        (model, tokenizer), (reference, _) = study.model("sft"), study.model("sft")
-        return train.dpo_trainer(model, reference, tokenizer, preferences, [], profile.dpo, 0, folder)
+    def of_dpo() -> Any:
+        return dpo.trainer(study.model("sft"), study.model("sft")[0], preferences, [], profile.dpo, run)
 
-    def grpo() -> Any:
-        (model, tokenizer), (reference, _) = study.model("sft"), study.model("sft")
-        settings = profile.grpo, profile.prompt, profile.decoding
-        return train.grpo_trainer(model, reference, tokenizer, prompted, *settings, 0, folder)
+    def of_grpo() -> Any:
+        return grpo.trainer(study.model("sft"), study.model("sft")[0], prompted, profile.grpo, run)
 
-    return {"SFT": sft, "DPO": dpo, "GRPO": grpo}
+    return {"SFT": of_sft, "DPO": of_dpo, "GRPO": of_grpo}
 
 
 def with_trls_head(make: Callable[[], Any]) -> Any:
     """Return a trainer that keeps TRL's own head."""
-    ours, theirs = loop.use_plain_head, train.use_plain_head
-    loop.use_plain_head = train.use_plain_head = lambda *_: None
+    ours, theirs = loop.use_plain_head, grpo.use_plain_head
+    loop.use_plain_head = grpo.use_plain_head = lambda *_: None
     try:
         return make()
     finally:
-        loop.use_plain_head, train.use_plain_head = ours, theirs
+        loop.use_plain_head, grpo.use_plain_head = ours, theirs
 
 
 def compare(make: Callable[[], Any]) -> tuple[dict[str, float], float]:

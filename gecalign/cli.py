@@ -208,9 +208,10 @@ def study_(
     ] = False,
 ) -> None:
     """Make every system and every control with several seeds, and write the results that the book reads."""
+    from gecalign import plan
     from gecalign.runtime import store
     from gecalign.study import Study, multiseed, results
-    from gecalign.study.trained import TRAINED
+    from gecalign.study.stages import TRAINED
 
     first = _study(profile, 0, set_)
     chosen = first.profile
@@ -222,7 +223,7 @@ def study_(
     if only_inside:
         results.renew_inside([Study(chosen, seed) for seed in range(seeds)], target)
     else:
-        multiseed.publish(multiseed.study(chosen, seeds, jobs), target)
+        multiseed.publish(multiseed.study(chosen, seeds, jobs, plan.by_system), target)
     size = sum(path.stat().st_size for path in target.iterdir()) / 1e6
     console.tell(f"results of {seeds} seeds: {target} ({size:.1f} MB)")
 
@@ -509,7 +510,7 @@ def _loader(
     study = _study(profile, seed, set_)
     if not train:
         existing.check_quick(study, system)
-    return lambda: Asker(*study.model(system), *study.asking, study.profile.engine)
+    return lambda: Asker(*study.model(system), study.profile.prompt, study.profile.decoding, study.profile.engine)
 
 
 def _lines(file: Path | None) -> Iterator[str]:

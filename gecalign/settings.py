@@ -1,4 +1,4 @@
-"""Names of settings: `part__field` where Python is written, `part.field` in a shell."""
+"""Settings as a whole: how they are named, `part__field` in Python and `part.field` in a shell, and their digest."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import dataclasses
 import re
 
 from gecalign import config
+from gecalign.runtime.store import digest_of
 
 PARTS = {
     one.name: [field.name for field in dataclasses.fields(getattr(config.TINY, one.name))]
@@ -21,3 +22,11 @@ def as_typed(text: str) -> str:
     'grpo.steps is 0: expected at least 1.'
     """
     return NAMES.sub(lambda found: found[0].replace("__", "."), text)
+
+
+def settings_digest(profile: config.Profile) -> str:
+    """Return a digest of every value that decides what a trained system is, also where `study.trials` has no column."""
+    values = dataclasses.asdict(profile)
+    left_out = {"name", "about", "reward_check", "engine", "mismatched_prompt"}
+    left_out |= {"lora"} if profile.lora.rank == 0 else set()
+    return digest_of({part: values[part] for part in values if part not in left_out})

@@ -340,6 +340,8 @@ def test_no_other_address_of_the_repository_is_told_than_the_one_in_the_settings
 
 def test_every_module_is_documented_on_the_page_of_the_library():
     page = (PROJECT / "book" / "api.md").read_text(encoding="utf-8")
-    modules = [f"gecalign.{path.stem}" for path in PROJECT.glob("gecalign/*.py") if not path.stem.startswith("_")]
+    inner = PROJECT / "gecalign" / "corpus" / "tinygec"  # of which the page has the modules that one calls
+    paths = [path for path in PROJECT.glob("gecalign/**/*.py") if inner not in path.parents and path.stem[0] != "_"]
+    modules = [".".join(path.relative_to(PROJECT).with_suffix("").parts) for path in paths]
     missing = [module for module in modules if f"automodule:: {module}\n" not in page]
     assert not missing

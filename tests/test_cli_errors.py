@@ -9,11 +9,11 @@ import pytest
 
 from gecalign import cli, export, settings
 from gecalign.checks import doctor
-from gecalign.checks.check import Check
+from gecalign.checks.patient import Check
 from gecalign.config import PROFILES
 from gecalign.report import html
 from gecalign.runtime import hub
-from gecalign.study import sweep, trials
+from gecalign.study import designs, sweep, trials
 
 
 @pytest.fixture(autouse=True)
@@ -187,5 +187,5 @@ def test_rows_are_appended_whole_and_the_log_of_the_project_is_one(tmp_path):
 def test_a_group_size_that_a_profile_cannot_have_is_said_with_a_way_out_that_sweep_has(message):
     assert PROFILES["as-published"].grpo.batch_size == 4
     with pytest.raises(ValueError, match=r"Set grpo__batch_size .4. to a multiple of 16"):
-        sweep.variant(PROFILES["as-published"], "equal samples", 16)
+        designs.variant(PROFILES["as-published"], "equal samples", 16)
     assert "grpo.batch_size must be of type int" in message("sweep", "--set", "grpo.batch_size=x")

@@ -113,26 +113,26 @@ def scattered(error: float, df: float) -> compare.Difference:
 
 def test_effect_visible_over_seeds_is_that_of_sentences_where_these_are_many():
     many = scattered(7.8 / math.sqrt(2000), 1e7)
-    assert design.visible_over_seeds(many) == pytest.approx(design.smallest_visible_effect(2000, 7.8), rel=1e-5)
-    assert design.visible_over_seeds(scattered(0, 4)) == 0
+    assert seeds.visible_over_seeds(many) == pytest.approx(design.smallest_visible_effect(2000, 7.8), rel=1e-5)
+    assert seeds.visible_over_seeds(scattered(0, 4)) == 0
 
 
 def test_effect_visible_over_five_seeds_is_a_third_larger():
     # Bloom's (1995) multiplier with 4 degrees of freedom, from tables of t: 2.776 + 0.941
-    assert design.visible_over_seeds(scattered(1, 4)) == pytest.approx(2.776445 + 0.940965, rel=1e-5)
-    assert design.visible_over_seeds(scattered(2, 4), power=0.9, alpha=0.1) == pytest.approx(2 * (2.131847 + 1.533206))
+    assert seeds.visible_over_seeds(scattered(1, 4)) == pytest.approx(2.776445 + 0.940965, rel=1e-5)
+    assert seeds.visible_over_seeds(scattered(2, 4), power=0.9, alpha=0.1) == pytest.approx(2 * (2.131847 + 1.533206))
 
 
 @pytest.mark.parametrize("df", [4, 5, 8, 30])
 def test_effect_visible_over_seeds_is_found_with_its_power(df):
     # exactly, by the noncentral t
-    effect = design.visible_over_seeds(scattered(1, df))
+    effect = seeds.visible_over_seeds(scattered(1, df))
     assert stats.nct.sf(stats.t.ppf(0.975, df), df, effect) == pytest.approx(0.8, abs=0.01)
 
 
 def test_a_difference_of_the_visible_size_is_found_in_four_of_five_studies():
     studies, true_error = 1500, 0.3
-    effect = design.visible_over_seeds(scattered(true_error, 4))
+    effect = seeds.visible_over_seeds(scattered(true_error, 4))
     scores = np.random.default_rng(10).normal(effect, true_error * math.sqrt(5), (studies, 5))
     systems = {str(i): with_ones(np.repeat(one[:, None], 3, axis=1)) for i, one in enumerate(scores)}
     found = seeds.paired_differences(systems, with_ones(np.zeros((5, 3))), mean)
@@ -144,7 +144,7 @@ def test_the_error_that_it_is_computed_from_is_as_uncertain_as_the_docstring_say
     variances = np.random.default_rng(11).normal(size=(40_000, 5)).var(axis=1, ddof=1)
     truth_over_estimate = np.quantile(1 / np.sqrt(variances), [0.025, 0.975])
     assert truth_over_estimate == pytest.approx((0.6, 2.87), abs=0.06)
-    assert "0.6 to 2.9 times" in " ".join(design.visible_over_seeds.__doc__.split())
+    assert "0.6 to 2.9 times" in " ".join(seeds.visible_over_seeds.__doc__.split())
 
 
 # The luck of choosing
@@ -196,8 +196,8 @@ def test_expected_maximum_of_very_many_is_still_found():
         (lambda: design.power(1, 10, 0, alpha=5), "alpha is 5"),
         (lambda: design.sentences_needed(math.nan, 1), "effect is nan"),
         (lambda: design.sentences_needed(1, math.inf), "sd is inf"),
-        (lambda: design.visible_over_seeds(scattered(1, 4), power=80), "power is 80"),
-        (lambda: design.visible_over_seeds(scattered(1, 4), alpha=5), "alpha is 5"),
+        (lambda: seeds.visible_over_seeds(scattered(1, 4), power=80), "power is 80"),
+        (lambda: seeds.visible_over_seeds(scattered(1, 4), alpha=5), "alpha is 5"),
         (lambda: design.expected_maximum(0), "m is 0"),
         (lambda: design.expected_maximum(2, sd=-1), "sd -1"),
         (lambda: design.expected_maximum(2, correlation=1.5), "correlation 1.5"),

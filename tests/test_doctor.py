@@ -15,12 +15,12 @@ from typer.testing import CliRunner
 
 from gecalign import cli, config, plan, prompts
 from gecalign.checks import doctor, machine, texts, training
-from gecalign.checks.check import Check, Patient
+from gecalign.checks.patient import Check, Patient
 from gecalign.models import loading
 from gecalign.preferences import reward_check
 from gecalign.runtime import processes, store
 from gecalign.study import Study
-from gecalign.training import train
+from gecalign.training import dpo, rows, sft
 
 BEFORE = [
     "versions",
@@ -104,21 +104,21 @@ def test_labels_cover_the_completion_and_eos(study):
 
 
 def test_labels_without_eos_because_of_a_column_text(study, monkeypatch):
-    monkeypatch.setattr(train, "demonstrations", with_text_column(train.demonstrations))
+    monkeypatch.setattr(rows, "demonstrations", with_text_column(rows.demonstrations))
     assert_found(texts.labels(Patient(study)), "fail", "SFT's loss covers no EOS.*column text")
 
 
 def test_labels_of_the_prompt(study, monkeypatch):
     asked_for = patient(study, sft__completion_only_loss=False)
     assert_found(texts.labels(asked_for), "warn", "covers the tokens of the prompt, too")
-    ordinary = train.SFTConfig
-    monkeypatch.setattr(train, "SFTConfig", lambda **given: ordinary(**given | {"completion_only_loss": False}))
+    ordinary = sft.SFTConfig
+    monkeypatch.setattr(sft, "SFTConfig", lambda **given: ordinary(**given | {"completion_only_loss": False}))
     assert_found(texts.labels(Patient(study)), "fail", "'Fix grammar: .* and should cover ' ")
 
 
 def test_labels_of_pairs_that_were_cut(study, monkeypatch):
-    ordinary = train.DPOConfig
-    monkeypatch.setattr(train, "DPOConfig", lambda **given: ordinary(**given | {"max_length": 40}))
+    ordinary = dpo.DPOConfig
+    monkeypatch.setattr(dpo, "DPOConfig", lambda **given: ordinary(**given | {"max_length": 40}))
     assert_found(texts.labels(Patient(study)), "fail", "DPO's loss covers no EOS")
 
 

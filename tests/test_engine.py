@@ -17,15 +17,18 @@ import together
 import torch
 from safetensors.torch import load_file
 from together import sft
-from training import DECODING, DEV, PROMPT, Interrupted, close, interrupt_after, same, unmoved, weights
+from training import DECODING, PROMPT, Interrupted, close, interrupt_after, run, same, unmoved, weights
 
 from gecalign import prompts
 from gecalign.config import Decoding, Engine, LoRA, Pairs, profile
 from gecalign.models import loading, memory
 from gecalign.models.decode import decode
+from gecalign.settings import settings_digest
 from gecalign.study import Study
-from gecalign.study.trials import settings_digest
-from gecalign.training import loop, sampling, train, vllm_sampling
+from gecalign.training import arguments, dpo, grpo, sampling, vllm_sampling
+from gecalign.training import sft as by_sft
+from gecalign.training.rows import demonstrations
+from gecalign.training.setup import Asking
 
 ADAPTERS = LoRA(rank=4, alpha=8)
 
@@ -84,10 +87,9 @@ def test_the_chosen_checkpoint_is_merged_even_where_training_was_over(base, adap
 
 
 def test_dpo_and_grpo_train_adapters_from_the_reference(base, tmp_path):
-    (model, tokenizer), (reference, _) = loading.load(base), loading.load(base)
-    trainer = train.dpo_trainer(
-        model, reference, tokenizer, test_train_dpo.PAIRS, [], test_train_dpo.SETTINGS, 0, tmp_path, lora=ADAPTERS
-    )
+    start, (reference, _) = loading.load(base), loading.load(base)
+    settings, how = test_train_dpo.SETTINGS, run(tmp_path, lora=ADAPTERS)
+    trainer = dpo.trainer(start, reference, test_train_dpo.PAIRS, [], settings, how)
     batch = trainer.data_collator([trainer.train_dataset[i] for i in range(4)])
     loss = trainer.compute_loss(trainer.model, batch)
     assert loss.item() == pytest.approx(0.6931, abs=1e-3)  # no preference yet: log 2
@@ -95,20 +97,19 @@ def test_dpo_and_grpo_train_adapters_from_the_reference(base, tmp_path):
         reference.config
     ).adapters(ADAPTERS.rank)
 
-    (model, tokenizer), (reference, _) = loading.load(base), loading.load(base)
+    start, (reference, _) = loading.load(base), loading.load(base)
     settings = replace(test_train_grpo.SETTINGS, steps=2, evaluations=1)
     (tmp_path / "grpo").mkdir()
-    train.grpo(model, reference, tokenizer, test_train_grpo.ROWS, DEV, settings, PROMPT, DECODING, 0,
-               tmp_path / "grpo", lora=ADAPTERS)  # fmt: skip
+    grpo.train(start, reference, test_train_grpo.ROWS, settings, run(tmp_path / "grpo", lora=ADAPTERS))
     assert set(unmoved(base, tmp_path / "grpo")) == {n for n in weights(tmp_path / "grpo") if "proj" not in n}
 
 
 def test_adapters_beside_sharded_weights_are_refused_before_anything_is_trained(monkeypatch):
     monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
     monkeypatch.setenv("WORLD_SIZE", "2")
-    assert loop.adapters(LoRA()) is None
+    assert arguments.adapters(LoRA()) is None
     with pytest.raises(ValueError, match=r"weights are sharded.*use configs/ddp.yaml, or train all weights"):
-        loop.adapters(ADAPTERS)
+        arguments.adapters(ADAPTERS)
 
 
 def test_adapters_make_another_study_and_no_adapters_the_same_as_ever(base, tmp_path):
@@ -204,9 +205,9 @@ def test_with_gradient_checkpointing_layers_compute_once_more(base, tmp_path):
         model.model.layers[0].mlp.register_forward_pre_hook(lambda *_, n=number: calls.__setitem__(n, calls[n] + 1))
         folder = tmp_path / str(on)
         folder.mkdir()
-        texts, settings = train.demonstrations(together.ROWS, PROMPT), together.SETTINGS
-        train.sft(model, tokenizer, texts, DEV, settings, PROMPT, DECODING, 0, folder, False,
-                  engine=Engine(gradient_checkpointing=on))  # fmt: skip
+        texts, settings = demonstrations(together.ROWS, PROMPT), together.SETTINGS
+        how = run(folder, engine=Engine(gradient_checkpointing=on))
+        by_sft.train((model, tokenizer), texts, settings, how, evaluate_early=False)
     assert calls[1] == calls[0] + together.SETTINGS.steps + 3  # and in the estimate before
 
 
@@ -215,7 +216,7 @@ def test_one_process_uses_one_gpu_however_many_there_are(tmp_path, monkeypatch):
 
     made = SFTConfig(output_dir=str(tmp_path), use_cpu=True, bf16=False)
     monkeypatch.setattr(SFTConfig, "n_gpu", property(lambda self: 4))
-    assert loop.arguments(lambda **_: made)._n_gpu == 1
+    assert arguments.of(lambda **_: made)._n_gpu == 1
 
 
 # ---- trackers
@@ -239,7 +240,7 @@ def test_a_tracker_sees_the_training_and_leaves_no_trace_in_the_product(base, tm
 
 def test_trackers_are_told_apart_by_profile_seed_and_stage(tmp_path):
     folder = tmp_path / "smollm-135m" / "seed-3" / "grpo-0123456789ab.partial"
-    settings = loop.shared_arguments(profile("tiny").grpo, 4, 3, folder, Engine(report_to="wandb,trackio"), 8)
+    settings = arguments.shared(profile("tiny").grpo, 4, run(folder, 3, engine=Engine(report_to="wandb,trackio")), 8)
     assert settings["report_to"] == ["wandb", "trackio"]
     assert settings["run_name"] == "smollm-135m/seed-3/grpo-0123456789ab"
     assert settings["project"] == "gecalign"
@@ -302,7 +303,9 @@ def test_vllm_draws_the_candidates_of_pairs(base, vllm, monkeypatch):
     monkeypatch.setattr(vllm_sampling, "AT_ONCE", 3)
     model, tokenizer = loading.load(base)
     examples, settings = factories.examples(7), Pairs(samples=4, temperature=1.0, top_p=0.9)
-    drawn = sampling.draw(model, tokenizer, examples, settings, PROMPT, DECODING, 0, Engine(sampler="vllm-colocate"))
+    drawn = sampling.draw(
+        (model, tokenizer), examples, settings, Asking(PROMPT, DECODING, Engine(sampler="vllm-colocate"))
+    )
     (generation,) = vllm.made
     assert [sampled.source for sampled in drawn] == [example.source for example in examples]
     assert all(len(sampled.samples) == 4 for sampled in drawn)
@@ -347,11 +350,10 @@ def test_a_server_is_asked_at_its_address(base, vllm):
 
 
 def test_grpo_trains_on_what_vllm_writes(base, vllm, tmp_path):
-    (model, tokenizer), (reference, _) = loading.load(base), loading.load(base)
+    start, (reference, _) = loading.load(base), loading.load(base)
     settings = replace(test_train_grpo.SETTINGS, steps=2, evaluations=1)
     engine = Engine(sampler="vllm-colocate")
-    train.grpo(model, reference, tokenizer, test_train_grpo.ROWS, DEV, settings, PROMPT, DECODING, 0, tmp_path,
-               engine=engine)  # fmt: skip
+    grpo.train(start, reference, test_train_grpo.ROWS, settings, run(tmp_path, engine=engine))
     (generation,) = vllm.made
     assert generation.synced == 2  # before each generation, with the weights of that moment
     assert generation.llm is None  # and the GPU is free for what follows

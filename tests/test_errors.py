@@ -8,9 +8,9 @@ import pytest
 
 from gecalign.corpus.edits import apply_edits
 from gecalign.corpus.tinygec.annotators import careful, hasty
-from gecalign.corpus.tinygec.errors import errors
+from gecalign.corpus.tinygec.errors import model as errors
 from gecalign.corpus.tinygec.errors.changes import Change, clashes, spoils_article, write
-from gecalign.corpus.tinygec.grammar.grammar import sentence
+from gecalign.corpus.tinygec.grammar.sentences import sentence
 from gecalign.corpus.tinygec.lexicon.tokens import Token, detokenize
 
 SENTENCES = 10_000

@@ -9,8 +9,8 @@ from random import Random
 
 import pytest
 
-from gecalign.corpus.tinygec.grammar.grammar import Token, detokenize, sentence
-from gecalign.corpus.tinygec.lexicon.lexicon import words
+from gecalign.corpus.tinygec.grammar.sentences import Token, detokenize, sentence
+from gecalign.corpus.tinygec.lexicon.entries import words
 from gecalign.corpus.tinygec.lexicon.words import takes_an
 
 NUMBER = 3000

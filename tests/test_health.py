@@ -15,13 +15,16 @@ import test_train
 import test_train_dpo
 import test_train_grpo
 import torch
-from training import DECODING, DEV, PROMPT, Interrupted, interrupt_after
+from training import PROMPT, Interrupted, interrupt_after, run
 
 from gecalign.config import LoRA
 from gecalign.models import loading
 from gecalign.runtime import processes, store
 from gecalign.study import Study
-from gecalign.training import health, loop, train
+from gecalign.training import grpo as by_grpo
+from gecalign.training import health, loop
+from gecalign.training import sft as by_sft
+from gecalign.training.rows import demonstrations
 
 SFT = replace(test_train.SETTINGS, warmup_steps=0)
 DPO, GRPO = test_train_dpo.SETTINGS, test_train_grpo.SETTINGS
@@ -33,8 +36,8 @@ def base(tmp_path_factory) -> Path:
 
 
 def sft(base: Path, folder: Path, settings=SFT, **more) -> dict:
-    texts = train.demonstrations(test_train.ROWS, PROMPT)
-    return train.sft(*loading.load(base), texts, DEV, settings, PROMPT, DECODING, 0, folder, **more)
+    texts = demonstrations(test_train.ROWS, PROMPT)
+    return by_sft.train(loading.load(base), texts, settings, run(folder), **more)
 
 
 def dpo(base: Path, folder: Path, settings=DPO) -> dict:
@@ -42,9 +45,8 @@ def dpo(base: Path, folder: Path, settings=DPO) -> dict:
 
 
 def grpo(base: Path, folder: Path, settings=GRPO, **more) -> dict:
-    (model, tokenizer), (reference, _) = loading.load(base), loading.load(base)
-    rows = test_train_grpo.ROWS
-    return train.grpo(model, reference, tokenizer, rows, DEV, settings, PROMPT, DECODING, 0, folder, **more)
+    rows, how = test_train_grpo.ROWS, run(folder, **more)
+    return by_grpo.train(loading.load(base), loading.load(base)[0], rows, settings, how)
 
 
 METHODS = {"sft": (sft, SFT), "dpo": (dpo, DPO), "grpo": (grpo, GRPO)}
@@ -300,7 +302,7 @@ def test_grpo_of_a_study_is_compared_with_sft(tmp_path, monkeypatch):
     study = Study(factories.preference_profile(factories.base_folder(tmp_path / "base"), corpus), 0, tmp_path / "runs")
     known = study.sft().facts["dev_bleu"]
     seen: list[float] = []
-    monkeypatch.setattr(train, "grpo", lambda *_, start_bleu, **means: seen.append(start_bleu) or 1 / 0)
+    monkeypatch.setattr(by_grpo, "train", lambda *given: seen.append(given[4].start_bleu) or 1 / 0)
     with pytest.raises(ZeroDivisionError):
         study.grpo()
     assert seen == [known]

@@ -15,7 +15,7 @@ import pytest
 import tokenizers
 import torch
 from safetensors.torch import load_file
-from training import DECODING, DEV, PROMPT
+from training import DECODING, DEV, PROMPT, run
 from typer.testing import CliRunner
 
 from gecalign import cli, prompts
@@ -26,7 +26,12 @@ from gecalign.models import loading
 from gecalign.models.decode import completion, decode
 from gecalign.preferences.pairs import PreferencePair, read_sampled
 from gecalign.study import Study
-from gecalign.training import sampling, train
+from gecalign.training import dpo as by_dpo
+from gecalign.training import grpo as by_grpo
+from gecalign.training import sampling
+from gecalign.training import sft as by_sft
+from gecalign.training.rows import references
+from gecalign.training.setup import Asking
 
 PUBLISHED = profile("smollm-135m")
 MODEL, CORPUS = PUBLISHED.model, PUBLISHED.data
@@ -208,8 +213,8 @@ def test_training_sampling_and_decoding_see_the_same_tokens(tmp_path, kind, monk
         assert all(ids.count(tokenizer.bos_token_id) == 1 for ids in prompt_ids)
         assert all(tokenizer.bos_token_id not in ids for ids in answers)
 
-    rows = train.references(examples, PROMPT)
-    sft = train.sft_trainer(model, tokenizer, rows, rows, SFT(steps=1, batch_size=4), 0, tmp_path / "sft")
+    rows = references(examples, PROMPT)
+    sft = by_sft.trainer((model, tokenizer), rows, SFT(steps=1, batch_size=4), run(tmp_path / "sft"))
     for row, before, after in zip(sft.train_dataset, prompt_ids, answers, strict=True):
         assert row["input_ids"] == [*before, *after, eos]
         assert row["labels"] == [-100] * len(before) + [*after, eos]
@@ -222,14 +227,14 @@ def test_training_sampling_and_decoding_see_the_same_tokens(tmp_path, kind, monk
         PreferencePair("0", ask, f" {e.reference}", " no", e.source, e.reference, 1.0, 0.5, 1.0, 1.0, "bleu", "x")
         for ask, e in zip(asked, examples, strict=True)
     ]
-    dpo = train.dpo_trainer(model, reference, tokenizer, pairs, [], DPO(batch_size=4), 0, tmp_path / "dpo")
+    dpo = by_dpo.trainer((model, tokenizer), reference, pairs, [], DPO(batch_size=4), run(tmp_path / "dpo"))
     for row, before, after in zip(dpo.train_dataset, prompt_ids, answers, strict=True):
         assert (row["prompt_ids"], row["chosen_ids"]) == (before, [*after, eos])
         assert row["rejected_ids"][-1] == eos
 
     (model, tokenizer), (reference, _) = loading.load(folder), loading.load(folder)
     settings = GRPO(steps=1, batch_size=8, group_size=4, evaluations=1)
-    grpo = train.grpo_trainer(model, reference, tokenizer, examples, settings, PROMPT, DECODING, 0, tmp_path / "grpo")
+    grpo = by_grpo.trainer((model, tokenizer), reference, examples, settings, run(tmp_path / "grpo"))
     assert grpo._tokenize_prompts(asked)[0] == prompt_ids
     assert grpo.eos_token_ids == grpo.generation_config.eos_token_id == [eos]
 
@@ -381,23 +386,25 @@ def test_the_model_at_its_full_size_goes_through_all_three_methods(large):
     short, examples = Decoding(max_new_tokens=4), factories.examples(3, seed=5)
     model, tokenizer = loading.load(base)
     assert sum(weight.numel() for weight in model.parameters()) == 134_515_008
-    rows = train.references(examples, PROMPT)
+    rows = references(examples, PROMPT)
     once = SFT(steps=1, batch_size=2, evaluations=1, warmup_steps=0, learning_rate=1e-4)
-    train.sft(model, tokenizer, rows, examples[:1], once, PROMPT, short, 0, large / "sft")
+
+    def how(name: str):
+        return run(large / name, dev=examples[:1], decoding=short)
+
+    by_sft.train((model, tokenizer), rows, once, how("sft"))
     sft = large / "sft" / "model"
     drawing = Pairs(samples=2, temperature=1.0)
-    drawn = sampling.draw(*loading.load(sft), examples, drawing, PROMPT, short, 0)
+    drawn = sampling.draw(loading.load(sft), examples, drawing, Asking(PROMPT, short))
     assert [len(of_prompt.samples) for of_prompt in drawn] == [2, 2, 2]
     pair = PreferencePair(
         "0", rows[0]["prompt"], rows[0]["completion"], " no", examples[0].source, examples[0].reference,
         1.0, 0.5, 1.0, 1.0, "bleu", "best-worst",
     )  # fmt: skip
-    (model, tokenizer), (reference, _) = loading.load(sft), loading.load(sft)
     settings = DPO(epochs=1, batch_size=1, evaluations=1, warmup_steps=0, learning_rate=1e-5)
-    train.dpo(model, reference, tokenizer, [pair], [], examples[:1], settings, PROMPT, short, 0, large / "dpo")
-    (model, tokenizer), (reference, _) = loading.load(sft), loading.load(sft)
+    by_dpo.train(loading.load(sft), loading.load(sft)[0], [pair], [], settings, how("dpo"))
     groups = GRPO(steps=1, batch_size=2, group_size=2, evaluations=1, warmup_steps=0, learning_rate=1e-5)
-    facts = train.grpo(model, reference, tokenizer, examples, examples[:1], groups, PROMPT, short, 0, large / "grpo")
+    facts = by_grpo.train(loading.load(sft), loading.load(sft)[0], examples, groups, how("grpo"))
     assert facts["parameters"] == 134_515_008
     before, after = load_file(base / "model.safetensors"), load_file(sft / "model.safetensors")
     assert before.keys() == after.keys()

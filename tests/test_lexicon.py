@@ -7,7 +7,7 @@ import pytest
 from gecalign.corpus.tinygec.chance import choose, draw, happens, shuffled
 from gecalign.corpus.tinygec.grammar.clauses import frames, passives, things
 from gecalign.corpus.tinygec.grammar.phrases import compiled
-from gecalign.corpus.tinygec.lexicon.lexicon import compares_by_ending, inflect, lexicon, nouns, tags, words
+from gecalign.corpus.tinygec.lexicon.entries import compares_by_ending, inflect, lexicon, nouns, tags, words
 from gecalign.corpus.tinygec.lexicon.words import takes_an
 
 

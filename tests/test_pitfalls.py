@@ -7,7 +7,7 @@ from sacrebleu.metrics import BLEU
 
 from gecalign import metrics
 from gecalign.study import Study, mistakes
-from gecalign.training import train
+from gecalign.training import dpo, sft
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def candidates(m: int, n: int, seed: int, spread: float = 1.0, better: float = 0
 
 def test_the_text_column_takes_the_eos_away_from_the_completion(study, monkeypatch):
     built = {}
-    ordinary = train.sft_trainer
+    ordinary = sft.trainer
 
     def watching(*arguments, **options):
         trainer = ordinary(*arguments, **options)
@@ -39,7 +39,7 @@ def test_the_text_column_takes_the_eos_away_from_the_completion(study, monkeypat
         built["last"] = [token for token, label in zip(ids, labels, strict=True) if label != -100][-1]
         return trainer
 
-    monkeypatch.setattr(train, "sft_trainer", watching)
+    monkeypatch.setattr(sft, "trainer", watching)
     study = study.variant(study.profile.variant(grpo__steps=3))  # as long as this SFT: not trained before
     _, tokenizer = study.model("base")
     mistakes.briefly_trained(study, eos=True)
@@ -67,7 +67,7 @@ def test_a_model_has_not_moved_from_itself(study):
 
 def test_these_trainings_are_stages_too(study, monkeypatch):
     mistakes.in_bf16(study)
-    monkeypatch.setattr(train, "dpo_trainer", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr(dpo, "trainer", lambda *_: pytest.fail("trained again"))
     mistakes.in_bf16(study)
 
 

@@ -19,6 +19,7 @@ from gecalign.models import loading, memory
 from gecalign.plan import rates, rendering, sizes
 from gecalign.plan.rates import Speed
 from gecalign.plan.steps import Machine, Plan, Step
+from gecalign.runtime import console
 from gecalign.study import Study
 
 RATES = Speed(token=1e-5, update=1e-2, step=3e-2, row=1e-4)
@@ -266,7 +267,7 @@ def test_numbers_are_short():
     assert [rendering.rounded(n) for n in (0, 7, 999, 1000, 12_345, 999_960, 2.5e9)] == [
         "", "7", "999", "1.0k", "12k", "1.0M", "2.5G",
     ]  # fmt: skip
-    assert [rendering.duration(s) for s in (0.4, 99, 100, 7200, 200_000)] == [
+    assert [console.duration(s) for s in (0.4, 99, 100, 7200, 200_000)] == [
         "0 s", "99 s", "2 min", "2.0 h", "2.3 d",
     ]  # fmt: skip
 

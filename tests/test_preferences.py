@@ -10,11 +10,11 @@ import pytest
 
 from gecalign import prompts
 from gecalign.checks import texts
-from gecalign.checks.check import Patient
+from gecalign.checks.patient import Patient
 from gecalign.config import Pairs
 from gecalign.preferences import pairs, rewards
-from gecalign.study import Study, sweep, trials
-from gecalign.training import sampling, train
+from gecalign.study import Study, designs, sweep, trials
+from gecalign.training import groups, grpo, sampling
 
 
 @pytest.fixture(scope="module")
@@ -56,12 +56,11 @@ def test_ranking_anew_draws_no_new_samples(study, monkeypatch):
 
 def test_two_temperatures_share_the_samples(study):
     settings = Pairs(samples=4, temperature=0.5, second_temperature=1.5)
-    decoding = study.profile.decoding
     examples = study.examples("preference")[:3]
-    drawn = sampling.draw(*study.model("sft"), examples, settings, study.profile.prompt, decoding, 0)
+    drawn = sampling.draw(study.model("sft"), examples, settings, study.asking)
     assert [[s.temperature for s in p.samples] for p in drawn] == [[0.5, 1.5, 0.5, 1.5]] * 3
     with pytest.raises(ValueError, match="their number must be even"):
-        sampling.draw(*study.model("sft"), examples, replace(settings, samples=3), study.profile.prompt, decoding, 0)
+        sampling.draw(study.model("sft"), examples, replace(settings, samples=3), study.asking)
 
 
 def test_without_a_preference_split_the_settings_are_named(study):
@@ -83,7 +82,7 @@ def test_the_check_scores_both_ways_of_sampling_and_leaves_the_policy_as_it_was(
 
 
 def test_the_trainers_rewards_are_in_the_order_of_the_prompts(study, tmp_path):
-    (model, tokenizer), (reference, _) = study.model("sft"), study.model("sft")
+    policy, (reference, _) = study.model("sft"), study.model("sft")
     examples = study.examples("preference")[:4]
     settings = replace(study.profile.grpo, learning_rate=0.0, group_size=2)
     written = {}
@@ -103,37 +102,30 @@ def test_the_trainers_rewards_are_in_the_order_of_the_prompts(study, tmp_path):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(rewards, "for_trl", recording)
-        found = sampling.frozen_rewards(
-            model, reference, tokenizer, examples, settings, study.profile.prompt, study.profile.decoding, 0, tmp_path
-        )
+        found = sampling.frozen_rewards(policy, reference, examples, settings, study.run(tmp_path))
     assert found == pytest.approx(np.array([written[example.source] for example in examples]), abs=1e-6)
 
 
 def test_a_policy_that_is_to_stand_still_must_have_learning_rate_0(study, tmp_path):
-    (model, tokenizer), (reference, _) = study.model("sft"), study.model("sft")
+    policy, (reference, _) = study.model("sft"), study.model("sft")
+    asked, settings = study.examples("preference"), study.profile.grpo
     with pytest.raises(ValueError, match="a frozen policy has 0"):
-        sampling.frozen_rewards(
-            model, reference, tokenizer, study.examples("preference"), study.profile.grpo, study.profile.prompt,
-            study.profile.decoding, 0, tmp_path,
-        )  # fmt: skip
+        sampling.frozen_rewards(policy, reference, asked, settings, study.run(tmp_path))
 
 
 def test_a_policy_that_moves_all_the_same_is_noticed(study, tmp_path, monkeypatch):
-    (model, tokenizer), (reference, _) = study.model("sft"), study.model("sft")
+    policy, (reference, _) = study.model("sft"), study.model("sft")
     frozen = replace(study.profile.grpo, learning_rate=0.0, group_size=4)
-    ordinary = train.grpo_trainer
+    ordinary = grpo.trainer
 
     def moving(*arguments):
         trainer = ordinary(*arguments)
         trainer.args.learning_rate = 1e-2
         return trainer
 
-    monkeypatch.setattr(train, "grpo_trainer", moving)
+    monkeypatch.setattr(grpo, "trainer", moving)
     with pytest.raises(RuntimeError, match="was to stand still"):
-        sampling.frozen_rewards(
-            model, reference, tokenizer, study.examples("preference"), frozen, study.profile.prompt,
-            study.profile.decoding, 0, tmp_path,
-        )  # fmt: skip
+        sampling.frozen_rewards(policy, reference, study.examples("preference"), frozen, study.run(tmp_path))
 
 
 # ---- sweeps and the experiment log
@@ -158,7 +150,7 @@ def test_every_design_is_trained_at_every_size_and_all_checkpoints_are_in_the_ta
         sweep.record(study, tmp_path / "sizes.csv")
     log = pd.read_csv(tmp_path / "sizes.csv")
     assert len(log) == 18
-    for design in sweep.DESIGNS:
+    for design in designs.DESIGNS:
         again = sweep.recorded(log, study, design)
         made = table[table["design"] == design].reset_index(drop=True)
         pd.testing.assert_frame_equal(again, made, atol=1e-3, rtol=0)
@@ -171,15 +163,15 @@ def test_every_design_is_trained_at_every_size_and_all_checkpoints_are_in_the_ta
 def test_the_published_numbers_of_prompts_follow_from_the_published_settings():
     from gecalign.config import profile
 
-    plans = [train.grpo_plan(sweep.variant(profile("as-published"), "equal steps", c).grpo) for c in (4, 8, 16)]
+    plans = [groups.plan(designs.variant(profile("as-published"), "equal steps", c).grpo) for c in (4, 8, 16)]
     assert [plan["prompts_in_all"] for plan in plans] == [1000, 500, 250]
     assert {plan["updates"] for plan in plans} == {1000}
-    assert sweep.possible(profile("as-published")) == ["equal steps"]
-    assert sweep.possible(profile("tiny")) == list(sweep.DESIGNS)
+    assert designs.possible(profile("as-published")) == ["equal steps"]
+    assert designs.possible(profile("tiny")) == list(designs.DESIGNS)
     with pytest.raises(ValueError, match="no whole groups of 16"):
-        sweep.variant(profile("as-published"), "equal samples", 16)
+        designs.variant(profile("as-published"), "equal samples", 16)
     with pytest.raises(ValueError, match="Designs: equal steps"):
-        sweep.variant(profile("tiny"), "equal luck", 4)
+        designs.variant(profile("tiny"), "equal luck", 4)
 
 
 def test_the_published_study_runs_with_its_own_settings(study, tmp_path):
@@ -225,14 +217,14 @@ def test_the_prompt_of_a_pair_is_the_one_that_every_stage_renders(study):
 
 def test_the_check_through_the_trainer_needs_no_more_memory_than_the_training_of_adapters(study, monkeypatch):
     adapted, trained = study.variant(study.profile.variant(lora__rank=2)), []
-    ordinary = train.grpo_trainer
+    ordinary = grpo.trainer
 
     def watching(*arguments):
         trainer = ordinary(*arguments)
         trained.append({name for name, weight in trainer.model.named_parameters() if weight.requires_grad})
         return trainer
 
-    monkeypatch.setattr(train, "grpo_trainer", watching)
+    monkeypatch.setattr(grpo, "trainer", watching)
     assert adapted.reward_check().agree
     assert trained[0]
     assert all("lora" in name for name in trained[0])

@@ -198,11 +198,11 @@ def test_accelerate_reads_the_launch_configurations(name):
 
 def test_a_batch_that_processes_cannot_share_is_refused(monkeypatch):
     from gecalign.config import SFT
-    from gecalign.training import loop
+    from gecalign.training import arguments
 
     monkeypatch.setenv("WORLD_SIZE", "3")
     with pytest.raises(ValueError, match=r"batch_size is 8, which 3 processes cannot share evenly"):
-        loop.share(SFT(batch_size=8))
+        arguments.share(SFT(batch_size=8))
 
 
 def test_processes_that_were_not_connected_are_an_error(monkeypatch):

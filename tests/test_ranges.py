@@ -17,7 +17,8 @@ from gecalign.config import PROFILES, Profile, profile
 from gecalign.models import loading
 from gecalign.preferences import pairs
 from gecalign.ranges import Choice, Range, Text
-from gecalign.study import Study, trials
+from gecalign.settings import settings_digest
+from gecalign.study import Study
 from gecalign.training import vllm_sampling
 
 TINY = profile("tiny")
@@ -221,4 +222,4 @@ DIGESTS = {
 
 @pytest.mark.parametrize("name", PROFILES)
 def test_the_digests_of_the_profiles_are_those_on_record(name):
-    assert trials.settings_digest(profile(name)) == DIGESTS[name]
+    assert settings_digest(profile(name)) == DIGESTS[name]

@@ -8,7 +8,7 @@ from gecalign.config import Decoding, Prompt
 from gecalign.models import loading
 from gecalign.runtime import store
 from gecalign.study import Study
-from gecalign.training import train
+from gecalign.training import sft
 
 OTHER = Prompt("Correct: {source}\n->")
 
@@ -163,7 +163,7 @@ def test_two_seeds_share_the_corpus_and_nothing_else(study, profile):
     ],
 )
 def test_a_changed_value_makes_another_folder_and_leaves_the_old(study, profile, monkeypatch, change, corpus_too):
-    monkeypatch.setattr(train, "sft", lambda *_, **means: {})
+    monkeypatch.setattr(sft, "train", lambda *_, **means: {})
     old = study.sft().folder
     changed = Study(profile.variant(**change), seed=0, runs=study.root.parent)
     assert changed.sft().folder != old
@@ -172,7 +172,7 @@ def test_a_changed_value_makes_another_folder_and_leaves_the_old(study, profile,
 
 
 def test_another_base_model_makes_another_training(study, profile, tmp_path, monkeypatch):
-    monkeypatch.setattr(train, "sft", lambda *_, **means: {})
+    monkeypatch.setattr(sft, "train", lambda *_, **means: {})
     other = factories.base_folder(tmp_path / "other", seed=5)
     changed = Study(profile.variant(model__name=str(other)), seed=0, runs=study.root.parent)
     assert changed.sft().folder != study.sft().folder

@@ -8,16 +8,18 @@ import pandas as pd
 import pytest
 import torch
 from torch.distributed.fsdp import MixedPrecisionPolicy
-from training import DECODING, DEV, PROMPT, Interrupted, interrupt_after, kill_after, same, unmoved, weights
+from training import DECODING, DEV, PROMPT, Interrupted, interrupt_after, kill_after, run, same, unmoved, weights
 from transformers import TrainerState
 
 from gecalign import metrics, prompts
-from gecalign.config import SFT, Engine, LoRA
+from gecalign.config import SFT
 from gecalign.corpus.examples import Example
 from gecalign.models import loading, memory
 from gecalign.models.decode import decode
 from gecalign.runtime import processes
-from gecalign.training import loop, train
+from gecalign.training import arguments, estimates, loop
+from gecalign.training import sft as by_sft
+from gecalign.training.rows import demonstrations, fitting, references
 
 # 37 rows make epochs of 5 updates, of which the last has 5 rows; 12 updates end within the third epoch
 SETTINGS = SFT(steps=12, batch_size=8, learning_rate=1e-2, warmup_steps=2, evaluations=4)
@@ -31,9 +33,9 @@ def base(tmp_path_factory) -> Path:
 
 def sft(base: Path, folder: Path, settings: SFT = SETTINGS, seed: int = 0, rows=ROWS, dev=DEV) -> dict:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop, "LOG_ROWS", 3)  # every fourth update, so that losses are averaged over several
-        texts = train.demonstrations(rows, PROMPT)
-        return train.sft(*loading.load(base), texts, dev, settings, PROMPT, DECODING, seed, folder)
+        patch.setattr(arguments, "LOG_ROWS", 3)  # every fourth update, so that losses are averaged over several
+        texts = demonstrations(rows, PROMPT)
+        return by_sft.train(loading.load(base), texts, settings, run(folder, seed, dev))
 
 
 def train_it(base: Path, folder: Path) -> dict:
@@ -52,9 +54,8 @@ def whole(base, tmp_path_factory) -> tuple[Path, dict]:
 
 
 def prepared(base: Path, folder: Path, settings: SFT, rows=ROWS):
-    model, tokenizer = loading.load(base)
-    texts = train.demonstrations(rows, PROMPT)
-    return train.sft_trainer(model, tokenizer, texts, train.references(DEV, PROMPT), settings, 0, folder), tokenizer
+    start = loading.load(base)
+    return by_sft.trainer(start, demonstrations(rows, PROMPT), settings, run(folder)), start[1]
 
 
 @pytest.mark.parametrize("completion_only", [True, False])
@@ -88,9 +89,9 @@ def test_the_batches_that_reach_the_model_carry_these_labels(base, tmp_path):
 
 def test_training_sees_the_demonstrations_and_dev_the_references():
     hasty = [Example("1", "She go and he go.", "She goes and he goes.", "She goes and he go.")]
-    assert train.demonstrations(hasty, PROMPT)[0]["completion"] == " She goes and he go."
-    assert train.references(hasty, PROMPT)[0]["completion"] == " She goes and he goes."
-    assert train.demonstrations(hasty, PROMPT)[0].keys() == {"prompt", "completion"}
+    assert demonstrations(hasty, PROMPT)[0]["completion"] == " She goes and he go."
+    assert references(hasty, PROMPT)[0]["completion"] == " She goes and he goes."
+    assert demonstrations(hasty, PROMPT)[0].keys() == {"prompt", "completion"}
 
 
 def mean_nll(base: Path, rows, completion_only: bool) -> float:
@@ -133,11 +134,11 @@ def test_the_dev_loss_is_the_mean_negative_log_likelihood_of_the_references(base
 
 def test_rows_are_kept_up_to_the_longest_length_with_eos(base):
     tokenizer = loading.load(base)[1]
-    rows = train.demonstrations(ROWS, PROMPT)
+    rows = demonstrations(ROWS, PROMPT)
     lengths = [len(tokenizer(row["prompt"] + row["completion"])["input_ids"]) + 1 for row in rows]
     for limit in range(min(lengths), max(lengths) + 2):
         expected = [row for row, length in zip(rows, lengths, strict=True) if length <= limit]
-        assert train.fitting(rows, tokenizer, limit) == expected
+        assert fitting(rows, tokenizer, limit) == expected
 
 
 def test_rows_that_are_too_long_are_dropped_and_counted(base, tmp_path):
@@ -208,7 +209,7 @@ def test_a_micro_batch_that_does_not_divide_the_batch_is_refused(base, tmp_path)
 
 def test_tokens_are_counted_without_padding(base, tmp_path):
     tokenizer = loading.load(base)[1]
-    rows = train.demonstrations(ROWS[:8], PROMPT)
+    rows = demonstrations(ROWS[:8], PROMPT)
     once = sum(len(tokenizer(row["prompt"] + row["completion"])["input_ids"]) + 1 for row in rows)
     facts = sft(base, tmp_path, SFT(steps=3, batch_size=8, evaluations=1), rows=ROWS[:8])
     assert facts["tokens"] == 3 * once
@@ -261,7 +262,7 @@ def test_the_model_that_is_kept_is_the_one_with_the_best_dev_bleu_during_trainin
 
 @pytest.mark.parametrize(("steps", "evaluations"), [(1, 1), (2, 8), (7, 3), (600, 8), (1500, 1), (5, 5)])
 def test_evaluations_come_in_order_within_training_and_at_its_end(steps, evaluations):
-    found = loop.evaluation_steps(steps, evaluations)
+    found = arguments.evaluation_steps(steps, evaluations)
     assert list(found) == sorted(set(found))
     assert found[0] >= 1
     assert found[-1] == steps
@@ -361,23 +362,23 @@ def test_time_is_taken_when_an_accelerator_has_done_its_work(monkeypatch):
     waited = []
     monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
     monkeypatch.setattr(torch.accelerator, "synchronize", lambda: waited.append(True))
-    assert loop.seconds_since(0.0) > 0
+    assert estimates.seconds_since(0.0) > 0
     assert waited
 
 
 def test_where_a_row_does_not_fit_one_process_all_of_them_say_so(base, monkeypatch):
     model, _ = loading.load(base)
-    arguments = SETTINGS, model, 40, Engine(), LoRA()
+    asked = SETTINGS, model, run(Path()), arguments.Rows(40)
     monkeypatch.setattr(processes, "gather", lambda mine: [*mine, (2, "")])
-    assert loop.micro_batch(*arguments) == 2
+    assert arguments.micro_batch(*asked) == 2
     monkeypatch.setattr(processes, "gather", lambda mine: [*mine, (0, "not even one row fits there")])
     with pytest.raises(ValueError, match="not even one row fits there"):
-        loop.micro_batch(*arguments)
+        arguments.micro_batch(*asked)
     told = []
     monkeypatch.setattr(processes, "gather", lambda mine: told.extend(mine) or mine)
     monkeypatch.setattr(memory, "free", lambda engine: 0)
     with pytest.raises(ValueError, match="not even one row"):
-        loop.micro_batch(*arguments)
+        arguments.micro_batch(*asked)
     assert told  # the others, before it gives up
 
 
@@ -396,12 +397,10 @@ def test_where_weights_are_sharded_results_and_sums_of_gradients_are_in_32_bits(
 
 
 def test_before_weights_are_sharded_time_is_measured_with_one_row(base, tmp_path, monkeypatch):
-    model, tokenizer = loading.load(base)
-    rows = train.demonstrations(ROWS, PROMPT)
-    trainer = train.sft_trainer(model, tokenizer, rows, rows[:2], SETTINGS, 0, tmp_path)
+    trainer = by_sft.trainer(loading.load(base), demonstrations(ROWS, PROMPT), SETTINGS, run(tmp_path))
     seen, ordinary = [], trainer.data_collator
     trainer.data_collator = lambda batch: seen.append(len(batch)) or ordinary(batch)
-    loop.seconds_per_update(trainer)
+    estimates.seconds_per_update(trainer)
     monkeypatch.setattr(processes, "sharded", lambda: True)
-    loop.seconds_per_update(trainer)
+    estimates.seconds_per_update(trainer)
     assert seen == [8, 1]

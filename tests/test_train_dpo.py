@@ -8,14 +8,23 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from training import DECODING, DEV, PROMPT, Interrupted, interrupt_after, kill_after, log_probability, same, unmoved
+from training import (
+    PROMPT,
+    Interrupted,
+    interrupt_after,
+    kill_after,
+    log_probability,
+    run,
+    same,
+    unmoved,
+)
 from trl import DPOTrainer
 
 from gecalign import prompts
 from gecalign.config import DPO
 from gecalign.models import loading
 from gecalign.preferences.pairs import PreferencePair
-from gecalign.training import train
+from gecalign.training import dpo
 
 # 20 pairs make epochs of 5 updates; 10 updates, evaluated after 2, 4, 6, 8, 10
 SETTINGS = DPO(epochs=2, batch_size=4, learning_rate=3e-3, warmup_steps=0, evaluations=5, beta=0.3)
@@ -49,8 +58,7 @@ def base(tmp_path_factory) -> Path:
 
 
 def train_it(base: Path, folder: Path, settings: DPO = SETTINGS, pairs=PAIRS, held_out=HELD_OUT) -> dict:
-    (model, tokenizer), (reference, _) = loading.load(base), loading.load(base)
-    return train.dpo(model, reference, tokenizer, pairs, held_out, DEV, settings, PROMPT, DECODING, 0, folder)
+    return dpo.train(loading.load(base), loading.load(base)[0], pairs, held_out, settings, run(folder))
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +70,7 @@ def whole(base, tmp_path_factory) -> tuple[Path, dict]:
 def trainer_of(base: Path, folder: Path, reference=None):
     model, tokenizer = loading.load(base)
     reference = reference or loading.load(base)[0]
-    return train.dpo_trainer(model, reference, tokenizer, PAIRS, HELD_OUT, SETTINGS, 0, folder), tokenizer
+    return dpo.trainer((model, tokenizer), reference, PAIRS, HELD_OUT, SETTINGS, run(folder)), tokenizer
 
 
 def formula(policy, reference, tokenizer, rows, beta: float) -> float:

@@ -10,13 +10,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from training import DECODING, DEV, PROMPT, Interrupted, interrupt_after, kill_after, same, unmoved
+from training import DECODING, PROMPT, Interrupted, interrupt_after, kill_after, run, same, unmoved
 
 from gecalign import prompts
 from gecalign.config import GRPO, Decoding, Engine
 from gecalign.models import loading
 from gecalign.preferences import rewards
-from gecalign.training import train
+from gecalign.training import groups, grpo
+from gecalign.training import watched as trainers
 
 # the small base writes gibberish, of which "length" likes some more than other
 SETTINGS = GRPO(
@@ -38,8 +39,7 @@ def base(tmp_path_factory) -> Path:
 
 
 def train_it(base: Path, folder: Path, settings: GRPO = SETTINGS) -> dict:
-    (model, tokenizer), (reference, _) = loading.load(base), loading.load(base)
-    return train.grpo(model, reference, tokenizer, ROWS, DEV, settings, PROMPT, DECODING, 0, folder)
+    return grpo.train(loading.load(base), loading.load(base)[0], ROWS, settings, run(folder))
 
 
 @pytest.fixture(scope="module")
@@ -49,9 +49,8 @@ def whole(base, tmp_path_factory) -> tuple[Path, dict]:
 
 
 def trainer_of(base: Path, folder: Path, decoding: Decoding = DECODING, **changes: object):
-    (model, tokenizer), (reference, _) = loading.load(base), loading.load(base)
-    settings = replace(SETTINGS, **changes)
-    trainer = train.grpo_trainer(model, reference, tokenizer, ROWS, settings, PROMPT, decoding, 0, folder)
+    settings, how = replace(SETTINGS, **changes), run(folder, decoding=decoding)
+    trainer = grpo.trainer(loading.load(base), loading.load(base)[0], ROWS, settings, how)
     trainer.dev_bleu = lambda _: 0.0
     return trainer
 
@@ -236,7 +235,7 @@ def test_the_trainer_draws_what_the_plan_says(base, tmp_path, changes, prompts_a
     trainer = trainer_of(base, tmp_path, **changes)
     seen = watched(trainer)
     trainer.train()
-    plan = train.grpo_plan(replace(SETTINGS, **changes))
+    plan = groups.plan(replace(SETTINGS, **changes))
     assert plan["prompts_a_generation"] == prompts_a_generation
     assert [len(set(generation["prompt"])) for generation in seen] == [prompts_a_generation] * generations
     assert sum(len(generation["prompt"]) for generation in seen) == plan["samples_in_all"]
@@ -245,7 +244,7 @@ def test_the_trainer_draws_what_the_plan_says(base, tmp_path, changes, prompts_a
 
 
 def test_the_plan_in_words_says_when_samples_are_stale():
-    fresh, stale = (train.plan_in_words(train.grpo_plan(replace(SETTINGS, updates_per_generation=n))) for n in (1, 2))
+    fresh, stale = (groups.in_words(groups.plan(replace(SETTINGS, updates_per_generation=n))) for n in (1, 2))
     assert "6 updates of 8 samples" in fresh
     assert "12 prompts and 48 samples in all" in fresh
     assert "moved on" in stale
@@ -333,7 +332,7 @@ def test_training_that_is_killed_goes_on_to_the_same_weights(base, whole, tmp_pa
 
 def test_shuffled_rewards_are_those_of_the_group_dealt_out_anew_at_every_update(base, tmp_path, monkeypatch):
     given = torch.arange(16.0).view(16, 1)
-    monkeypatch.setattr(train.GRPOTrainer, "_calculate_rewards", lambda *_: given.clone())
+    monkeypatch.setattr(trainers.GRPOTrainer, "_calculate_rewards", lambda *_: given.clone())
     trainer = trainer_of(base, tmp_path)
     assert torch.equal(trainer._calculate_rewards([]), given)
     trainer.shuffle_rewards = True
@@ -349,7 +348,7 @@ def test_shuffled_rewards_are_those_of_the_group_dealt_out_anew_at_every_update(
 
 def test_training_with_shuffled_rewards_learns_something_else(base, whole, tmp_path):
     (model, tokenizer), (reference, _) = loading.load(base), loading.load(base)
-    train.grpo(model, reference, tokenizer, ROWS, DEV, SETTINGS, PROMPT, DECODING, 0, tmp_path, shuffle_rewards=True)
+    grpo.train((model, tokenizer), reference, ROWS, SETTINGS, run(tmp_path), shuffle_rewards=True)
     log, usual = (pd.read_csv(folder / "log.csv") for folder in (tmp_path, whole[0]))
     assert log["reward"].iloc[0] == pytest.approx(usual["reward"].iloc[0])  # the first samples are the same
     assert log["reward_std"].iloc[0] == pytest.approx(usual["reward_std"].iloc[0], rel=1e-5)

@@ -9,10 +9,11 @@ from training import weights
 
 from gecalign import prompts
 from gecalign.preferences import pairs, rewards
-from gecalign.study import Study, sweep
-from gecalign.study.trained import SECOND_TEMPERATURE, TRAINED
+from gecalign.study import Study, designs
+from gecalign.study.stages import TRAINED
+from gecalign.study.trained import SECOND_TEMPERATURE
 from gecalign.systems import COMPARED, LABELS, MISTAKES, SYSTEMS, UNTRAINED
-from gecalign.training import train
+from gecalign.training import dpo, grpo, sft
 
 FROM_SFT = [
     name for name in TRAINED if not name.startswith("sft") or name in ("sft-continued", "sft-fresh", "sft-careful")
@@ -38,11 +39,11 @@ def trained_on(study: Study, system: str, patch: pytest.MonkeyPatch) -> list[dic
     class Seen(Exception):
         pass
 
-    def look(model, tokenizer, rows, *_, **means):
+    def look(start, rows, *_, **means):
         seen.extend(rows)
         raise Seen
 
-    patch.setattr(train, "sft", look)
+    patch.setattr(sft, "train", look)
     with pytest.raises(Seen):
         study.variant(study.profile.variant(continued__learning_rate=7e-4)).trained(system)  # not made before
     return seen
@@ -63,15 +64,16 @@ def test_a_system_starts_from_sft_with_sft_as_its_reference_and_becomes_another_
         def watching(*arguments, **means):
             passed.extend(
                 {name: weight.clone() for name, weight in argument.state_dict().items()}
-                for argument in arguments
+                for given in arguments
+                for argument in (given if isinstance(given, tuple) else [given])
                 if isinstance(argument, torch.nn.Module)
             )
             return ordinary(*arguments, **means)
 
         return watching
 
-    for name in ("sft", "dpo", "grpo"):
-        monkeypatch.setattr(train, name, watched(getattr(train, name)))
+    for method in (sft, dpo, grpo):
+        monkeypatch.setattr(method, "train", watched(method.train))
     rate = 2e-3 + 1e-5 * FROM_SFT.index(system)  # one of its own, so that it is made now
     changes = {f"{part}__learning_rate": rate for part in ("dpo", "grpo", "continued")}
     stage = study.variant(study.profile.variant(**changes)).trained(system)
@@ -163,7 +165,7 @@ def test_group_sizes_take_as_many_samples_in_all(study):
 
 def test_a_batch_that_larger_groups_do_not_fit_into_gets_the_published_design(study):
     small = study.variant(study.profile.variant(grpo__batch_size=4, grpo__group_size=4))
-    assert sweep.possible(small.profile) == ["equal steps"]
+    assert designs.possible(small.profile) == ["equal steps"]
     settings = small.trained("grpo-16").record["spec"]["settings"]
     assert (settings["batch_size"], settings["group_size"], settings["updates_per_generation"]) == (4, 16, 4)
 

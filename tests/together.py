@@ -17,7 +17,7 @@ os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1", HF_HUB_DISABLE_TE
 import factories
 import test_train_dpo
 import test_train_grpo
-from training import DECODING, DEV, PROMPT
+from training import PROMPT, run
 
 from gecalign import prompts
 from gecalign.config import SFT, Decoding, LoRA
@@ -25,7 +25,10 @@ from gecalign.models import loading
 from gecalign.models.decode import decode
 from gecalign.runtime import processes, store
 from gecalign.study import Study
-from gecalign.training import health, loop, train
+from gecalign.training import grpo as by_grpo
+from gecalign.training import health, loop
+from gecalign.training import sft as by_sft
+from gecalign.training.rows import demonstrations
 
 # 56 rows and 20 pairs: epochs of whole batches of 8 and 4. Without knowing of each other, two processes would group the
 # 56 rows by length differently.
@@ -35,21 +38,19 @@ ROWS = factories.examples(56)
 
 def sft(base: Path, folder: Path, **means: object) -> dict:
     """Train, and choose the checkpoint after 4 updates or 8: the small base never gets a sentence right."""
-    texts = train.demonstrations(ROWS, PROMPT)
-    return train.sft(*loading.load(base), texts, DEV, SETTINGS, PROMPT, DECODING, 0, folder, False, **means)
+    texts = demonstrations(ROWS, PROMPT)
+    return by_sft.train(loading.load(base), texts, SETTINGS, run(folder, **means), evaluate_early=False)
 
 
 def dpo(base: Path, folder: Path) -> dict:
-    (model, tokenizer), (reference, _) = loading.load(base), loading.load(base)
-    pairs, held_out, settings = test_train_dpo.PAIRS, test_train_dpo.HELD_OUT, test_train_dpo.SETTINGS
-    return train.dpo(model, reference, tokenizer, pairs, held_out, DEV, settings, PROMPT, DECODING, 0, folder)
+    return test_train_dpo.train_it(base, folder)
 
 
 def grpo(base: Path, folder: Path) -> dict:
     """Train by GRPO; the facts tell a digest of the weights that this process ends with."""
     (model, tokenizer), (reference, _) = loading.load(base), loading.load(base)
     settings = replace(test_train_grpo.SETTINGS, steps=4, evaluations=2)
-    facts = train.grpo(model, reference, tokenizer, test_train_grpo.ROWS, DEV, settings, PROMPT, DECODING, 0, folder)
+    facts = by_grpo.train((model, tokenizer), reference, test_train_grpo.ROWS, settings, run(folder))
     return facts | {"weights": digest(model)}
 
 

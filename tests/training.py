@@ -14,12 +14,18 @@ import torch
 from safetensors.torch import load_file
 
 from gecalign import prompts
-from gecalign.config import Decoding, Prompt
+from gecalign.config import Decoding, Engine, LoRA, Prompt
 from gecalign.training import loop
+from gecalign.training.setup import Asking, Run
 
 PROMPT = Prompt()
 DECODING = Decoding(max_new_tokens=8)
 DEV = factories.examples(8, seed=9)
+
+
+def run(folder: Path, seed: int = 0, dev=DEV, decoding=DECODING, engine=None, lora=None, start_bleu=None) -> Run:
+    """How the models of these tests are trained."""
+    return Run(folder, Asking(PROMPT, decoding, engine or Engine(), seed), dev, lora or LoRA(), start_bleu)
 
 
 class Interrupted(BaseException):

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 from gecalign import settings
 from gecalign.checks import machine, texts, training
-from gecalign.checks.check import Check, Patient, Status, quiet
+from gecalign.checks.patient import Check, Patient, Status, quiet
 from gecalign.preferences import reward_check
 from gecalign.runtime import bars, processes, store
-from gecalign.study.trained import TRAINED
+from gecalign.study.stages import TRAINED
 from gecalign.systems import UNTRAINED
 
 if TYPE_CHECKING:

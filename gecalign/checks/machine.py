@@ -11,7 +11,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
-from gecalign.checks.check import Check, Patient, Status, listed, worst
+from gecalign.checks.patient import Check, Patient, Status, listed, worst
 
 # What the code was written against, and read in: TRL's trainers are used down to methods that are not documented.
 RANGES = {"torch": ">=2.13,<3", "transformers": ">=5.23,<6", "trl": ">=1.16,<2"}

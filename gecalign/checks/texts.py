@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from gecalign import metrics, prompts
-from gecalign.checks.check import ROWS, Check, Patient, Status, listed, scratch, worst
+from gecalign.checks.patient import ROWS, Check, Patient, Status, listed, scratch, worst
 from gecalign.preferences import pairs
 from gecalign.runtime import store
 
@@ -125,14 +125,15 @@ def labels(patient: Patient) -> Check:
 
 
 def _sft_labels(patient: Patient) -> tuple[Status, str]:
-    from gecalign.training import train
+    from gecalign.training import rows, sft
+    from gecalign.training.setup import Asking, Run
 
     settings, tokenizer = patient.profile.sft, patient.tokenizer
-    usable = train.fitting(train.demonstrations(patient.train[: 8 * ROWS], patient.profile.prompt), tokenizer,
-                           settings.max_length)[:ROWS]  # fmt: skip
+    shown = rows.demonstrations(patient.train[: 8 * ROWS], patient.profile.prompt)
+    usable = rows.fitting(shown, tokenizer, settings.max_length)[:ROWS]
     with scratch() as folder:
-        trainer = train.sft_trainer(patient.stand_in(), tokenizer, usable, usable[:1], settings, 0, folder,
-                                    engine=patient.engine)  # fmt: skip
+        run = Run(folder, Asking(engine=patient.engine))
+        trainer = sft.trainer((patient.stand_in(), tokenizer), usable, settings, run)
         batch = trainer.data_collator([trainer.train_dataset[i] for i in range(len(usable))])
     counted = [row[row != -100].tolist() for row in batch["labels"]]
     for row, ids in zip(usable, counted, strict=True):
@@ -147,12 +148,14 @@ def _sft_labels(patient: Patient) -> tuple[Status, str]:
 
 
 def _dpo_labels(patient: Patient) -> tuple[Status, str]:
-    from gecalign.training import train
+    from gecalign.training import dpo
+    from gecalign.training.setup import Asking, Run
 
     tokenizer, chosen = patient.tokenizer, patient.pairs()
     with scratch() as folder:
-        trainer = train.dpo_trainer(patient.stand_in(), patient.stand_in(), tokenizer, chosen, [], patient.profile.dpo,
-                                    0, folder, engine=patient.engine)  # fmt: skip
+        run = Run(folder, Asking(engine=patient.engine))
+        start = patient.stand_in(), tokenizer
+        trainer = dpo.trainer(start, patient.stand_in(), chosen, [], patient.profile.dpo, run)
         batch = trainer.data_collator([trainer.train_dataset[i] for i in range(len(chosen))])
     counted = [ids[mask == 1].tolist() for ids, mask in zip(batch["input_ids"], batch["completion_mask"], strict=True)]
     texts = [(p.prompt, p.chosen) for p in chosen] + [(p.prompt, p.rejected) for p in chosen]
@@ -192,12 +195,13 @@ def _tokens(counted: Sequence[Sequence[int]]) -> str:
 def lengths(patient: Patient) -> Check:
     """Whether limits on length drop demonstrations, cut off what models should write, or exceed the context."""
     from gecalign.models import memory
-    from gecalign.training import train
+    from gecalign.training.rows import demonstrations
+    from gecalign.training.rows import lengths as tokens_of
 
     profile, tokenizer = patient.profile, patient.tokenizer
     limit, found = profile.decoding.max_new_tokens, []
-    rows = train.demonstrations(patient.train, profile.prompt)
-    sizes = train.lengths(rows, tokenizer)
+    rows = demonstrations(patient.train, profile.prompt)
+    sizes = tokens_of(rows, tokenizer)
     long = sum(size > profile.sft.max_length for size in sizes)
     found.append((
         _cut(long / len(rows)),

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from gecalign import prompts
-from gecalign.checks.check import ROWS, Check, Patient, Status, scratch, worst
+from gecalign.checks.patient import ROWS, Check, Patient, Status, scratch, worst
 
 if TYPE_CHECKING:
     import torch
@@ -43,13 +43,13 @@ def weights(patient: Patient) -> Check:
 def _probe(patient: Patient) -> list[tuple[torch.Tensor, torch.Tensor]]:
     """Return a part of every weight that is trained, and its gradient on a few demonstrations."""
     from gecalign.models import loading
-    from gecalign.training import loop
+    from gecalign.training import arguments
 
     model, tokenizer = patient.base
     if patient.profile.lora.rank:
         from peft import get_peft_model
 
-        model = get_peft_model(model, loop.adapters(patient.profile.lora))
+        model = get_peft_model(model, arguments.adapters(patient.profile.lora))
     rows = patient.train[:ROWS]
     texts = [prompts.render(patient.profile.prompt, e.source) + prompts.completion(e.demonstration) for e in rows]
     batch = tokenizer(texts, padding=True, return_tensors="pt").to(model.device)
@@ -106,13 +106,12 @@ def _first_dpo_loss(patient: Patient) -> float:
     """Return DPO's loss on a few pairs before any update, in nats; ln 2 where policy and reference are the same."""
     import torch
 
-    from gecalign.training import train
+    from gecalign.training import dpo
 
-    (model, tokenizer), (other, _) = patient.study.model("sft"), patient.study.model("sft")
+    policy, (other, _) = patient.study.model("sft"), patient.study.model("sft")
     chosen = patient.pairs()
     with scratch() as folder:
-        trainer = train.dpo_trainer(model, other, tokenizer, chosen, [], patient.profile.dpo, 0, folder,
-                                    engine=patient.engine, lora=patient.profile.lora)  # fmt: skip
+        trainer = dpo.trainer(policy, other, chosen, [], patient.profile.dpo, patient.run(folder))
         rows = [trainer.train_dataset[i] for i in range(len(chosen))]
         batch = trainer._prepare_inputs(trainer.data_collator(rows))
         trainer.model.eval()
@@ -126,16 +125,15 @@ def _first_divergence(patient: Patient) -> float:
 
     from gecalign.models import loading
     from gecalign.runtime import processes
-    from gecalign.training import train
+    from gecalign.training import grpo
 
-    study, grpo = patient.study, patient.profile.grpo
+    study, settings = patient.study, patient.profile.grpo
     (model, tokenizer), (other, _) = study.model("sft"), study.model("sft")
-    small = replace(grpo, steps=1, batch_size=grpo.group_size * processes.count(), updates_per_generation=1,
+    small = replace(settings, steps=1, batch_size=settings.group_size * processes.count(), updates_per_generation=1,
                     evaluations=1, micro_batch_size=None)  # fmt: skip
-    examples = study.prompted(grpo.split)[: max(ROWS, processes.count())]
+    examples = study.prompted(settings.split)[: max(ROWS, processes.count())]
     with scratch() as folder:
-        trainer = train.grpo_trainer(model, other, tokenizer, examples, small, *study.asking, 0, folder,
-                                     engine=patient.engine, lora=patient.profile.lora)  # fmt: skip
+        trainer = grpo.trainer((model, tokenizer), other, examples, small, patient.run(folder))
         texts = [prompts.render(patient.profile.prompt, e.source) + prompts.completion(e.source) for e in examples]
         batch = tokenizer(texts, padding=True, padding_side="left", return_tensors="pt").to(trainer.model.device)
         trainer.model.eval()
@@ -176,11 +174,11 @@ def _preferring(patient: Patient) -> tuple[Status, str]:
 
 
 def _rewarded(patient: Patient) -> tuple[Status, str]:
-    from gecalign.training import train
+    from gecalign.training import groups
 
     settings = patient.profile.grpo
     try:
-        plan = train.grpo_plan(settings)
+        plan = groups.plan(settings)
     except ValueError as error:
         return "fail", f"GRPO: {error}"
     there = len(patient.study.prompted(settings.split))
@@ -189,7 +187,7 @@ def _rewarded(patient: Patient) -> tuple[Status, str]:
             f"GRPO: a generation takes {plan['prompts_a_generation']} prompts, and the split {settings.split} has "
             f"{there}. Lower grpo__batch_size or raise data__preference_rows."
         )
-    status, words = _divided("GRPO", settings, settings.steps, train.plan_in_words(plan))
+    status, words = _divided("GRPO", settings, settings.steps, groups.in_words(plan))
     passes = plan["prompts_in_all"] / there
     if passes > 1:
         words = f"{words[:-1]}: each of the {there:,} prompts {passes:.1f} times."
@@ -198,10 +196,10 @@ def _rewarded(patient: Patient) -> tuple[Status, str]:
 
 def _divided(name: str, settings: Any, updates: int, words: str) -> tuple[Status, str]:
     from gecalign.runtime import processes
-    from gecalign.training import loop
+    from gecalign.training import arguments
 
     try:
-        share = loop.share(settings)
+        share = arguments.share(settings)
     except ValueError as error:
         return "fail", f"{name}: {error}"
     micro = settings.micro_batch_size

@@ -15,14 +15,13 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from rapidfuzz.distance import Levenshtein
 
 from gecalign.config import Data
 from gecalign.corpus import cells, corpora
-from gecalign.corpus.examples import Example, cleaned, read_jsonl, write_jsonl
+from gecalign.corpus.examples import Corpus, Example, cleaned, read_jsonl, write_jsonl
 from gecalign.corpus.sentences import half_of_a_character
 from gecalign.runtime.store import digest_of, file_digest, file_digests
 
@@ -44,22 +43,6 @@ INSTRUCTIONS = (
 ALIKE = 0.6  # from which similarity on a head is that of the reference; instructions reach 0.4
 
 SPLITS = ("train", "preference", "dev", "test", "validation")
-
-
-@dataclass(frozen=True, slots=True)
-class Corpus:
-    """Examples by split, and how many rows were dropped for which reason.
-
-    SFT learns from `train`; preference pairs and rewards ask about `preference`, which SFT has never seen (chapter
-    3). `validation` holds the rows that the corpus itself sets apart, where it does: a second test set.
-    """
-
-    train: tuple[Example, ...]
-    dev: tuple[Example, ...]
-    test: tuple[Example, ...]
-    preference: tuple[Example, ...] = ()
-    validation: tuple[Example, ...] = ()
-    dropped: Mapping[str, int] = field(default_factory=dict)
 
 
 def build(config: Data) -> Corpus:

@@ -1,4 +1,4 @@
-"""One sentence of a corpus with its correction, and the file it is stored in.
+"""One sentence of a corpus with its correction, the file it is stored in, and a corpus of such.
 
 Examples are stored one JSON object a line (JSONL, UTF-8), in a fixed key order: the same examples
 give the same bytes.
@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from gecalign.corpus.edits import Edit
@@ -33,6 +33,22 @@ class Example:
     reference: str
     demonstration: str
     edits: tuple[Edit, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Corpus:
+    """Examples by split, and how many rows were dropped for which reason.
+
+    SFT learns from `train`; preference pairs and rewards ask about `preference`, which SFT has never seen (chapter
+    3). `validation` holds the rows that the corpus itself sets apart, where it does: a second test set.
+    """
+
+    train: tuple[Example, ...]
+    dev: tuple[Example, ...]
+    test: tuple[Example, ...]
+    preference: tuple[Example, ...] = ()
+    validation: tuple[Example, ...] = ()
+    dropped: Mapping[str, int] = field(default_factory=dict)
 
 
 def cleaned(text: str) -> str:

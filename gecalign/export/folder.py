@@ -126,8 +126,7 @@ def _subject(study: Study, system: str, chain: tuple[store.Stage, ...], reposito
     from gecalign.models import loading
     from gecalign.models.decode import decode
 
-    prompt, decoding = study.asking
-    decoding = replace(decoding, samples=1)
+    prompt, decoding = study.profile.prompt, replace(study.profile.decoding, samples=1)
     model, tokenizer = loading.load(chain[-1].folder / "model")
     asked = study.examples("dev")[: model_card.EXAMPLES]
     outputs = decode(model, tokenizer, [prompts.render(prompt, e.source) for e in asked], decoding, seed=study.seed)

@@ -26,6 +26,7 @@ from gecalign.config import Engine, Model
 from gecalign.runtime import hub, processes
 from gecalign.runtime.store import digest_of, file_digests
 
+Loaded = tuple[PreTrainedModel, PreTrainedTokenizerBase]  # a model and its tokenizer, which go together
 TINY_BASE = Path(__file__).parents[1] / "corpus" / "tinygec" / "base"
 
 
@@ -91,7 +92,7 @@ def local_folder(config: Model) -> Path | None:
     return folder if folder.is_dir() else None
 
 
-def load(config: Model | Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+def load(config: Model | Path) -> Loaded:
     """Load a model in 32-bit weights onto the device, with its tokenizer (left-padded, with a pad token).
 
     Raises:

@@ -18,6 +18,9 @@ from gecalign.plan.steps import (
     Step as Step,
 )
 from gecalign.plan.steps import (
+    by_system as by_system,
+)
+from gecalign.plan.steps import (
     gpu as gpu,
 )
 from gecalign.plan.steps import (

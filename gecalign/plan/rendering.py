@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gecalign.plan.steps import Plan, Step
+from gecalign.runtime.console import duration
 from gecalign.systems import LABELS
 
 # header, and what is summed in the column; the first ones are left out where there is little room
@@ -99,15 +100,3 @@ def rounded(value: float) -> str:
         if value >= 0.9995 * size:
             return f"{value / size:.1f}{unit}" if value < 9.95 * size else f"{value / size:.0f}{unit}"
     return f"{value:.0f}"
-
-
-def duration(seconds: float) -> str:
-    """Return a time in the unit that suits it.
-
-    >>> duration(75), duration(5400), duration(3 * 86_400)
-    ('75 s', '90 min', '3.0 d')
-    """
-    for unit, size, most in (("s", 1, 100), ("min", 60, 100), ("h", 3600, 48)):
-        if seconds / size < most:
-            return f"{seconds / size:.0f} {unit}" if unit != "h" else f"{seconds / size:.1f} h"
-    return f"{seconds / 86_400:.1f} d"

@@ -178,6 +178,17 @@ def make(study: Study, seeds: int = 1, machine: Machine | None = None, rates: Sp
     return Plan(study.profile.name, seeds, machine, steps, passing, tuple(words), tuple(warnings), rates)
 
 
+def by_system(study: Study, seeds: int) -> dict[tuple[int, str], float]:
+    """Return the seconds that each system of each seed still takes: its training and its evaluations."""
+    from gecalign.systems import SYSTEMS
+
+    seconds = {(study.seed + i, system): 0.1 for i in range(seeds) for system in SYSTEMS}
+    for step in make(study, seeds).steps:
+        if (step.seed, step.system) in seconds:
+            seconds[step.seed, step.system] += step.left
+    return seconds
+
+
 class _Planner:
     """The steps of one profile on one machine."""
 
@@ -246,10 +257,10 @@ class _Planner:
         return self._sft(study, system, continued, early=False)
 
     def _sft(self, study: Study, system: str, settings: config.SFT, early: bool) -> Step:
-        from gecalign.training import loop
+        from gecalign.training import arguments
 
         rows = settings.steps * settings.batch_size
-        at = (loop.evaluation_steps if early else loop.even_steps)(settings.steps, settings.evaluations)
+        at = (arguments.evaluation_steps if early else arguments.even_steps)(settings.steps, settings.evaluations)
         dev, row = self.sizes.rows["dev"], self.sizes.prompt + self.sizes.text
         seconds = rows * row * self.rates.token + (len(at) + 1) * dev * row * self.rates.read
         step = Step(system, system, study.seed, settings.steps, rows, trained_tokens=round(rows * row))
@@ -257,13 +268,13 @@ class _Planner:
         return self._trained(step, settings, longest, seconds, evaluations=len(at) + 1)
 
     def _dpo(self, study: Study, system: str) -> Step:
-        from gecalign.training import loop
+        from gecalign.training import arguments
 
         settings, pairs = study.profile.dpo, study.profile.pairs
         count = min(pairs.count, self._prompted(study))
         held_out = min(pairs.held_out, self._prompted(study) - count)
         updates = settings.epochs * -(-count // settings.batch_size)
-        evaluations = len(loop.even_steps(updates, settings.evaluations)) + 1
+        evaluations = len(arguments.even_steps(updates, settings.evaluations)) + 1
         row, new = self.sizes.prompt + self.sizes.text, study.profile.decoding.max_new_tokens
         longest = self._longest_prompt() + new
         step = Step(system, system, study.seed, updates, count, trained_tokens=round(2 * settings.epochs * count * row))
@@ -274,9 +285,9 @@ class _Planner:
         return self._trained(step, settings, longest, seconds, evaluations, 2, 2, scored=new)
 
     def _grpo(self, study: Study, system: str, settings: config.GRPO) -> Step:
-        from gecalign.training import loop
+        from gecalign.training import arguments
 
-        profile, evaluations = study.profile, len(loop.even_steps(settings.steps, settings.evaluations))
+        profile, evaluations = study.profile, len(arguments.even_steps(settings.steps, settings.evaluations))
         samples, new = settings.steps * settings.batch_size, profile.decoding.max_new_tokens
         generations = -(-settings.steps // settings.updates_per_generation)
         at_once = self._share(settings.batch_size * settings.updates_per_generation)
@@ -451,10 +462,10 @@ def _reward_check(study: Study) -> Stage:
 
 
 def _grouped(profile: config.Profile, size: int) -> config.GRPO:
-    from gecalign.study import sweep
+    from gecalign.study import designs
 
-    design = "equal samples" if "equal samples" in sweep.possible(profile) else "equal steps"
-    return sweep.variant(profile, design, size).grpo
+    design = "equal samples" if "equal samples" in designs.possible(profile) else "equal steps"
+    return designs.variant(profile, design, size).grpo
 
 
 def _two_temperatures(profile: config.Profile) -> config.Profile:

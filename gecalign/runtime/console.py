@@ -79,3 +79,15 @@ def encoding_of_texts(stream: IO[str]) -> str:
 
 def _encoding(stream: IO[str]) -> str:
     return getattr(stream, "encoding", None) or "utf-8"
+
+
+def duration(seconds: float) -> str:
+    """Return a time in the unit that suits it.
+
+    >>> duration(75), duration(5400), duration(3 * 86_400)
+    ('75 s', '90 min', '3.0 d')
+    """
+    for unit, size, most in (("s", 1, 100), ("min", 60, 100), ("h", 3600, 48)):
+        if seconds / size < most:
+            return f"{seconds / size:.0f} {unit}" if unit != "h" else f"{seconds / size:.1f} h"
+    return f"{seconds / 86_400:.1f} d"

@@ -7,10 +7,6 @@ from __future__ import annotations
 
 import math
 from statistics import NormalDist
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from gecalign.statistics.compare import Difference
 
 POWER = 0.8  # the usual convention (Cohen 1988): four real differences in five are found
 ALPHA = 0.05
@@ -61,22 +57,6 @@ def sentences_needed(effect: float, sd: float, power: float = POWER, alpha: floa
     if not effect or not math.isfinite(effect):
         raise ValueError(f"effect is {effect}; expected a finite difference other than 0: no test set shows that one.")
     return max(1, math.ceil((_z_sum(power, alpha) * sd / effect) ** 2))
-
-
-def visible_over_seeds(difference: Difference, power: float = POWER, alpha: float = ALPHA) -> float:
-    """Return the smallest true difference that would be found with this power, given how this one scattered.
-
-    (t[1 - alpha/2] + t[power]) * standard error, with Student's quantiles for its degrees of freedom: with five seeds
-    they are what makes the difference to `smallest_visible_effect`. Works for one seed as well. It is as uncertain as
-    the standard error, whose true value may be 0.6 to 2.9 times as large where it comes from the scatter of five seeds.
-    """
-    from scipy import stats
-
-    t = stats.t(difference.df)
-    return float(
-        (t.ppf(1 - check_probability("alpha", alpha) / 2) + t.ppf(check_probability("power", power)))
-        * difference.standard_error
-    )
 
 
 def expected_maximum(m: int, sd: float = 1.0, correlation: float = 0.0) -> float:

@@ -5,10 +5,11 @@
 - `stages`: a profile with one seed; ask it for a product, and it makes what is missing
 - `trained`: how each trained system is made; `evaluation`: what a system writes, and scores
 - `multiseed`: all systems over several seeds; `results`: the record that is kept of them
-- `trials`, `sweep`: the experiment log, and group sizes
+- `trials`: the experiment log; `designs`, `sweep`: group sizes
 - `accounts`, `diagnostics`, `mistakes`, `tables`: what runs cost, what goes on inside them, what is done wrong on
   purpose, and how results are shown
 - `existing`: what has been made already
 """
 
+from gecalign.study import trained as trained  # which declares how each system is made
 from gecalign.study.stages import Study as Study

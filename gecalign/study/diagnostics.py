@@ -69,7 +69,7 @@ def pairs_by_sampler(study: Study) -> pd.DataFrame:
 
         rows = []
         for name, how in settings.items():
-            drawn = sampling.draw(*study.model("sft"), prompted, how, *study.asking, study.seed, study.profile.engine)
+            drawn = sampling.draw(study.model("sft"), prompted, how, study.asking)
             rows.append({"sampler": name} | _described(study, drawn, how, prompted))
         pd.DataFrame(rows).to_csv(folder / "samplers.csv", index=False)
         return {}

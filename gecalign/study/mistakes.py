@@ -22,11 +22,13 @@ from gecalign.statistics import compare
 from gecalign.statistics.compare import Array, ScoreFunction
 from gecalign.study import evaluation
 from gecalign.study.evaluation import SystemEvaluation
+from gecalign.training.setup import Asking, Run
 
 if TYPE_CHECKING:
     import pandas as pd
     from transformers import PreTrainedModel
 
+    from gecalign.models.loading import Loaded
     from gecalign.study import Study
 
 
@@ -49,13 +51,14 @@ def briefly_trained(study: Study, eos: bool) -> SystemEvaluation:
     """
     settings = replace(study.profile.sft, steps=study.profile.grpo.steps, evaluations=1)
 
-    def trainer(model: Any, tokenizer: Any, folder: Path) -> Any:
-        from gecalign.training import train
+    def trainer(start: Loaded, run: Run) -> Any:
+        from gecalign.training import sft
+        from gecalign.training.rows import demonstrations
 
-        rows = train.demonstrations(study.examples("train"), study.profile.prompt)
+        rows = demonstrations(study.examples("train"), study.profile.prompt)
         if not eos:
             rows = [row | {"text": row["prompt"] + row["completion"]} for row in rows]
-        return train.sft_trainer(model, tokenizer, rows, rows[:1], settings, study.seed, folder, evaluate_early=False)
+        return sft.trainer(start, rows, settings, run, evaluate_early=False)
 
     return _trained_oddly(study, f"{'with' if eos else 'no'}-eos", "base", trainer, asdict(settings))
 
@@ -67,16 +70,13 @@ def in_bf16(study: Study) -> SystemEvaluation:
     "unmoved" is the share of weights that did not leave their place at all.
     """
 
-    def trainer(model: Any, tokenizer: Any, folder: Path) -> Any:
-        from gecalign.training import train
+    def trainer(start: Loaded, run: Run) -> Any:
+        from gecalign.training import dpo
 
-        made = study.pairs().folder
-        rows = pairs.read(made / "pairs.jsonl")
-        made_trainer = train.dpo_trainer(
-            model, study.model("sft")[0], tokenizer, rows, [], study.profile.dpo, study.seed, folder
-        )
-        made_trainer.add_callback(_rounding())
-        return made_trainer
+        rows = pairs.read(study.pairs().folder / "pairs.jsonl")
+        made = dpo.trainer(start, study.model("sft")[0], rows, [], study.profile.dpo, run)
+        made.add_callback(_rounding())
+        return made
 
     settings = asdict(study.profile.dpo) | {"pairs": study.pairs().content}
     return _trained_oddly(study, "bf16", "sft", trainer, settings)
@@ -129,7 +129,7 @@ def _trained_oddly(
 
         model, tokenizer = study.model(start)
         with tempfile.TemporaryDirectory() as scratch:
-            trainer = build(model, tokenizer, Path(scratch))
+            trainer = build((model, tokenizer), Run(Path(scratch), Asking(seed=study.seed)))
             trainer.dev_bleu = lambda _: 0.0
             trainer.train()
         asked = [prompts.render(study.profile.prompt, example.source) for example in dev]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager, redirect_stderr
 from multiprocessing import Manager, active_children, get_context
@@ -20,23 +20,26 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from gecalign import config, plan
-from gecalign.plan.rendering import duration
+from gecalign import config
 from gecalign.runtime import bars, processes, store
+from gecalign.runtime.console import duration
+from gecalign.settings import settings_digest
 from gecalign.study import Study, results
-from gecalign.study.trials import settings_digest
 from gecalign.systems import LABELS, SYSTEMS
 
 ENOUGH = 5  # seeds; with two, a nominal 5 % of false findings can be 13 % (tests/test_seeds.py)
 
+# Told a study and the number of seeds: how many seconds each system of each seed still takes, evaluations included.
+Expected = Callable[[Study, int], Mapping[tuple[int, str], float]]
 Report = Callable[[str], None]  # is told the label of each system that is finished
 
 
-def study(profile: str | config.Profile, seeds: int, jobs: int | None = None) -> Path:
+def study(profile: str | config.Profile, seeds: int, jobs: int | None = None, expected: Expected | None = None) -> Path:
     """Make every system with the seeds 0 to `seeds` - 1, and return the folder of their `results`.
 
     Args:
         jobs: how many seeds run side by side, sharing the cores; None: one a core without a GPU, else one.
+        expected: tells how long it will take (`gecalign.plan.by_system`); None: nothing is foretold.
 
     Raises:
         ValueError: fewer than two seeds, or fewer than one job.
@@ -52,7 +55,7 @@ def study(profile: str | config.Profile, seeds: int, jobs: int | None = None) ->
         start = time.perf_counter()
         if seeds < ENOUGH:
             processes.say(f"[study] with fewer than {ENOUGH} seeds, intervals over seeds are not to be relied on")
-        _run_all(studies, min(jobs or _side_by_side(), seeds))
+        _run_all(studies, min(jobs or _side_by_side(), seeds), expected)
         results.collect(studies, folder)
         processes.say(f"[study] {seeds} seeds in {duration(time.perf_counter() - start)}")
         return {}
@@ -100,18 +103,15 @@ def run_seed(study: Study, report: Report) -> None:
         table(study)
 
 
-def _run_all(studies: Sequence[Study], jobs: int) -> None:
-    # a training is counted with the evaluations of its system
-    seconds = dict.fromkeys([(one.seed, system) for one in studies for system in SYSTEMS], 0.1)
-    made = plan.make(studies[0], len(studies))
-    for step in made.steps:
-        if (step.seed, step.system) in seconds:
-            seconds[step.seed, step.system] += step.left
+def _run_all(studies: Sequence[Study], jobs: int, expected: Expected | None) -> None:
+    seconds = dict.fromkeys([(one.seed, system) for one in studies for system in SYSTEMS], 1.0)
+    seconds |= expected(studies[0], len(studies)) if expected else {}
     total = sum(seconds.values())
+    about = f": about {duration(total / jobs)}; " if expected else "; "
     console = Console(stderr=True, quiet=not processes.is_main())
     console.print(
-        f"[study] {len(studies)} seeds of {len(SYSTEMS)} systems, {jobs} at a time: about {duration(total / jobs)}; "
-        "what is finished is kept. `gecalign plan` shows more.",
+        f"[study] {len(studies)} seeds of {len(SYSTEMS)} systems, {jobs} at a time{about}what is finished is kept. "
+        "`gecalign plan` shows more.",
         markup=False, highlight=False,
     )  # fmt: skip
     columns = (

@@ -36,9 +36,9 @@ from typing import TYPE_CHECKING, Any
 from gecalign import config, metrics
 from gecalign.metrics.predictions import Prediction
 from gecalign.runtime import store
+from gecalign.settings import settings_digest
 from gecalign.study import accounts, diagnostics, mistakes
 from gecalign.study.evaluation import Outputs
-from gecalign.study.trials import settings_digest
 from gecalign.systems import SYSTEMS, UNTRAINED
 
 if TYPE_CHECKING:

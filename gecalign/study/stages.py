@@ -13,7 +13,7 @@ Imports of torch wait until a model is needed, so that reading stored results ta
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
@@ -29,12 +29,25 @@ from gecalign.runtime import store
 from gecalign.runtime.store import Stage
 from gecalign.study import evaluation
 from gecalign.study.evaluation import SystemEvaluation
-from gecalign.study.trained import TRAINED
 from gecalign.systems import UNTRAINED, WITHOUT_MODEL
+from gecalign.training.setup import Asking, Run
 
 if TYPE_CHECKING:
     import pandas as pd
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+TRAINED: dict[str, Callable[[Study], Stage]] = {}  # what makes each trained system; see `trains`
+
+
+def trains(system: str) -> Callable[[Callable[[Study], Stage]], Callable[[Study], Stage]]:
+    """Declare, above a function of `gecalign.study.trained`, that it makes this system."""
+
+    def declare(make: Callable[[Study], Stage]) -> Callable[[Study], Stage]:
+        TRAINED[system] = make
+        return make
+
+    return declare
 
 
 class Study:
@@ -110,14 +123,13 @@ class Study:
         return self.trained("grpo")
 
     @property
-    def asking(self) -> tuple[config.Prompt, config.Decoding]:
-        """How models are asked: prompt and decoding."""
-        return self.profile.prompt, self.profile.decoding
+    def asking(self) -> Asking:
+        """How models are asked."""
+        return Asking(self.profile.prompt, self.profile.decoding, self.profile.engine, self.seed)
 
-    @property
-    def means(self) -> dict[str, Any]:
-        """By what means models are trained: engine and adapters."""
-        return {"engine": self.profile.engine, "lora": self.profile.lora}
+    def run(self, folder: Path, start_bleu: float | None = None) -> Run:
+        """How a model is trained into a folder."""
+        return Run(folder, self.asking, self.examples("dev"), self.profile.lora, start_bleu)
 
     # ---- preferences
 
@@ -139,7 +151,7 @@ class Study:
         def make(folder: Path) -> dict[str, Any]:
             from gecalign.training import sampling
 
-            drawn = sampling.draw(*self.model("sft"), examples, settings, *self.asking, self.seed, self.profile.engine)
+            drawn = sampling.draw(self.model("sft"), examples, settings, self.asking)
             pairs.write(drawn, folder / "samples.jsonl")
             return {"tokens": sum(sample.tokens for prompted in drawn for sample in prompted.samples)}
 
@@ -184,12 +196,10 @@ class Study:
         def make(folder: Path) -> dict[str, Any]:
             from gecalign.training import sampling
 
-            (model, tokenizer), (reference, _) = self.model("sft"), self.model("sft")
+            policy, (reference, _) = self.model("sft"), self.model("sft")
             with tempfile.TemporaryDirectory() as scratch:
-                check = sampling.check_rewards(
-                    model, reference, tokenizer, examples, settings, grpo, *self.asking, self.seed, Path(scratch),
-                    **self.means,
-                )  # fmt: skip
+                run = self.run(Path(scratch))
+                check = sampling.check_rewards(policy, reference, examples, settings, grpo, run)
             reward_check.write(check, folder / "rewards.json")
             return {"agree": check.agree}
 
@@ -312,7 +322,9 @@ class Study:
             second_temperature=None,
             top_p=check.top_p,
         )
-        drawn = sampling.draw(*self.model("sft"), examples, drawing, prompt, decoding, self.seed, self.profile.engine)
+        drawn = sampling.draw(
+            self.model("sft"), examples, drawing, replace(self.asking, prompt=prompt, decoding=decoding)
+        )
         objective, best = rewards.objective(self.profile.grpo.reward), []
         for sampled in drawn:
             n, texts = len(sampled.samples), [sample.text for sample in sampled.samples]

@@ -9,35 +9,38 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gecalign import config, prompts
 from gecalign.corpus.examples import Example
 from gecalign.preferences import pairs, rewards
 from gecalign.runtime import bars, store
 from gecalign.runtime.store import Stage
-
-if TYPE_CHECKING:
-    from gecalign.study import Study
+from gecalign.study import designs
+from gecalign.study.stages import Study, trains
 
 SECOND_TEMPERATURE = 1.2  # of the pairs that are confounded with it; as published
 
 
+@trains("sft")
 def sft(study: Study) -> Stage:
     """Return the supervised model, trained from the base on the demonstrations."""
     return _sft(study, "sft", "base", study.profile.sft, study.examples, "train", "demonstrations")
 
 
+@trains("sft-unmasked")
 def sft_unmasked(study: Study) -> Stage:
     """Return SFT whose loss covers the tokens of the prompt too."""
     return study.variant(study.profile.variant(sft__completion_only_loss=False)).sft()
 
 
+@trains("sft-continued")
 def sft_continued(study: Study) -> Stage:
     """Return SFT trained on, on the same demonstrations: the control."""
     return _sft(study, "sft-continued", "sft", _continued(study), study.examples, "train", "demonstrations")
 
 
+@trains("sft-fresh")
 def sft_fresh(study: Study) -> Stage:
     """Return SFT trained on, on demonstrations of the prompts that pairs and rewards ask about.
 
@@ -47,6 +50,7 @@ def sft_fresh(study: Study) -> Stage:
     return _sft(study, "sft-fresh", "sft", _continued(study), study.examples, split, "demonstrations")
 
 
+@trains("sft-careful")
 def sft_careful(study: Study) -> Stage:
     """Return SFT trained on, on the *references* of the prompts that pairs and rewards ask about.
 
@@ -56,6 +60,7 @@ def sft_careful(study: Study) -> Stage:
     return _sft(study, "sft-careful", "sft", _continued(study), study.examples, split, "references")
 
 
+@trains("raft")
 def raft(study: Study) -> Stage:
     """Return SFT trained on, on the best of its own k samples for each prompt of the pairs.
 
@@ -65,6 +70,7 @@ def raft(study: Study) -> Stage:
     return _on_own_samples(study, "raft", pairs.best_samples)
 
 
+@trains("random-of-k")
 def random_of_k(study: Study) -> Stage:
     """Return SFT trained on, on a random one of its own k samples for each prompt of the pairs.
 
@@ -73,82 +79,79 @@ def random_of_k(study: Study) -> Stage:
     return _on_own_samples(study, "random-of-k", pairs.first_samples)
 
 
+@trains("dpo")
 def dpo(study: Study) -> Stage:
     """Return the model that DPO trains on the preference pairs, with SFT as the reference."""
     settings, pairs_made = study.profile.dpo, study.pairs()
 
     def make(folder: Path) -> dict[str, Any]:
-        from gecalign.training import train
+        from gecalign.training import dpo
 
-        (model, tokenizer), (reference, _) = study.model("sft"), study.model("sft")
-        chosen = pairs.read(pairs_made.folder / "pairs.jsonl"), pairs.read(pairs_made.folder / "held_out.jsonl")
-        return train.dpo(
-            model, reference, tokenizer, *chosen, study.examples("dev"), settings, *study.asking, study.seed, folder,
-            **study.means,
-        )  # fmt: skip
+        policy, (reference, _) = study.model("sft"), study.model("sft")
+        chosen, held_out = (pairs.read(pairs_made.folder / f"{name}.jsonl") for name in ("pairs", "held_out"))
+        return dpo.train(policy, reference, chosen, held_out, settings, study.run(folder))
 
     updates = f"{settings.epochs} epochs of {pairs_made.facts['pairs']} pairs"
     return _train(study, "dpo", {"sft": study.sft().content, "pairs": pairs_made.content}, settings, make, updates)
 
 
+@trains("dpo-reference")
 def dpo_reference(study: Study) -> Stage:
     """Return DPO on pairs whose chosen text is the reference, as most public preference sets have it."""
     return study.variant(study.profile.variant(pairs__selection="reference")).dpo()
 
 
+@trains("dpo-two-temperatures")
 def dpo_two_temperatures(study: Study) -> Stage:
     """Return DPO on pairs of which half of the samples were drawn at a higher temperature, as published."""
     return study.variant(study.profile.variant(pairs__second_temperature=SECOND_TEMPERATURE)).dpo()
 
 
-def grpo(study: Study, shuffle_rewards: bool = False) -> Stage:
-    """Return the model that GRPO trains on its own samples and the reward.
+@trains("grpo")
+def grpo(study: Study) -> Stage:
+    """Return the model that GRPO trains on its own samples and the reward."""
+    return _grpo(study, "grpo", shuffle_rewards=False)
 
-    Args:
-        shuffle_rewards: whether the rewards of a group are dealt out to its samples at random: the control in which
-            all is as in GRPO, but for what is rewarded.
+
+@trains("grpo-shuffled")
+def grpo_shuffled(study: Study) -> Stage:
+    """Return GRPO with the rewards of a group dealt out to its samples at random.
+
+    The control in which all is as in GRPO, but for what is rewarded.
     """
+    return _grpo(study, "grpo-shuffled", shuffle_rewards=True)
+
+
+def _grpo(study: Study, name: str, shuffle_rewards: bool) -> Stage:
     settings, prompted = study.profile.grpo, study.prompted(study.profile.grpo.split)
 
     def make(folder: Path) -> dict[str, Any]:
-        from gecalign.training import train
+        from gecalign.training import grpo
 
-        (model, tokenizer), (reference, _) = study.model("sft"), study.model("sft")
-        dev = study.examples("dev")
-        return train.grpo(
-            model, reference, tokenizer, prompted, dev, settings, *study.asking, study.seed, folder, shuffle_rewards,
-            **study.means, start_bleu=study.sft().facts["dev_bleu"],
-        )  # fmt: skip
+        policy, (reference, _) = study.model("sft"), study.model("sft")
+        run = study.run(folder, study.sft().facts["dev_bleu"])
+        return grpo.train(policy, reference, prompted, settings, run, shuffle_rewards)
 
-    name = "grpo-shuffled" if shuffle_rewards else "grpo"
     updates = f"{settings.steps} updates of {settings.batch_size} samples"
     return _train(study, name, {"sft": study.sft().content}, settings, make, updates)
 
 
-def grpo_of_size(study: Study, size: int) -> Stage:
+def _grpo_of_size(study: Study, size: int) -> Stage:
     """Return GRPO with groups of another size and as many samples in all, or, if they do not fit, as many updates."""
-    from gecalign.study import sweep
-
-    design = "equal samples" if "equal samples" in sweep.possible(study.profile) else "equal steps"
-    return study.variant(sweep.variant(study.profile, design, size)).grpo()
+    design = "equal samples" if "equal samples" in designs.possible(study.profile) else "equal steps"
+    return study.variant(designs.variant(study.profile, design, size)).grpo()
 
 
-TRAINED: dict[str, Callable[[Study], Stage]] = {
-    "sft": sft,
-    "sft-continued": sft_continued,
-    "sft-fresh": sft_fresh,
-    "random-of-k": random_of_k,
-    "raft": raft,
-    "dpo": dpo,
-    "dpo-reference": dpo_reference,
-    "grpo-4": lambda study: grpo_of_size(study, 4),
-    "grpo": grpo,
-    "grpo-16": lambda study: grpo_of_size(study, 16),
-    "grpo-shuffled": lambda study: grpo(study, shuffle_rewards=True),
-    "sft-careful": sft_careful,
-    "sft-unmasked": sft_unmasked,
-    "dpo-two-temperatures": dpo_two_temperatures,
-}
+@trains("grpo-4")
+def grpo_4(study: Study) -> Stage:
+    """Return GRPO with groups of 4."""
+    return _grpo_of_size(study, 4)
+
+
+@trains("grpo-16")
+def grpo_16(study: Study) -> Stage:
+    """Return GRPO with groups of 16."""
+    return _grpo_of_size(study, 16)
 
 
 def _continued(study: Study) -> config.SFT:
@@ -179,14 +182,10 @@ def _sft(
     first = start == "base"
 
     def make(folder: Path) -> dict[str, Any]:
-        from gecalign.training import train
+        from gecalign.training import rows, sft
 
-        model, tokenizer = study.model(start)
-        rows = getattr(train, target)(examples(split), study.profile.prompt)
-        return train.sft(
-            model, tokenizer, rows, study.examples("dev"), settings, *study.asking, study.seed, folder, first,
-            **study.means,
-        )  # fmt: skip
+        shown = getattr(rows, target)(examples(split), study.profile.prompt)
+        return sft.train(study.model(start), shown, settings, study.run(folder), evaluate_early=first)
 
     made_from = {"start": study.identity(start), "split": split, "target": target} | made_from
     made_from |= {} if first else {"evaluated": "evenly"}

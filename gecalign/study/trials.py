@@ -13,7 +13,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,16 +22,15 @@ from filelock import FileLock
 from gecalign import config, metrics
 from gecalign.corpus import rowfiles
 from gecalign.runtime import files, processes
-from gecalign.runtime.store import digest_of
+from gecalign.settings import settings_digest
 from gecalign.statistics import compare
 from gecalign.study import tables
-from gecalign.study.trained import TRAINED
+from gecalign.study.stages import TRAINED, Study
 from gecalign.systems import CONTROL
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from gecalign.study import Study
     from gecalign.study.evaluation import SystemEvaluation
 
 # What trials have changed so far; each is a column, so that a row says what it measured whatever the defaults become.
@@ -114,14 +113,6 @@ def _corrected(study: Study, evaluations: Mapping[str, SystemEvaluation]) -> dic
     if any(example.edits is None for example in examples):  # only TinyGEC knows its errors
         return dict.fromkeys(evaluations, "")
     return {name: _round(tables.errors_corrected(found, examples)) for name, found in evaluations.items()}
-
-
-def settings_digest(profile: config.Profile) -> str:
-    """Return a digest of every value that decides what a trained system is, named in `SETTINGS` or not."""
-    values = asdict(profile)
-    left_out = {"name", "about", "reward_check", "engine", "mismatched_prompt"}
-    left_out |= {"lora"} if profile.lora.rank == 0 else set()
-    return digest_of({part: values[part] for part in values if part not in left_out})
 
 
 def settings(profile: config.Profile) -> dict[str, str]:

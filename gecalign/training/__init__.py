@@ -1,8 +1,9 @@
 """The three methods through TRL: what differs between them is what differs between these files.
 
-- `sft`, `dpo`, `grpo`: a method each: its rows, its trainer, its facts
-- `loop`: what they share: dev BLEU, the best checkpoint, resuming, the log
+- `sft`, `dpo`, `grpo`: a method each, as `train(...)`, and as the `trainer(...)` of TRL that it runs
 - `setup`: how a run is set up: how the model is asked, by what means, with which seed, and where it writes
-- `health`: trainings that break or teach nothing
+- `rows`, `groups`: what is trained on; `watched`: GRPO's trainer, with the KL divergence in its log
+- `loop`: what they share: dev BLEU, the best checkpoint, resuming, the log; `arguments`: what TRL is told
+- `health`, `estimates`: trainings that break or teach nothing; how long one will take
 - `sampling`, `vllm_sampling`: many samples of a model
 """

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,50 +22,24 @@ from transformers import (
     PreTrainedTokenizerBase,
     PrinterCallback,
     ProgressCallback,
-    Trainer,
     TrainerCallback,
     TrainerState,
 )
 from transformers.integrations import TensorBoardCallback
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
-from gecalign import config, metrics, prompts
-from gecalign.corpus.examples import Example
-from gecalign.models import loading, memory
+from gecalign import metrics, prompts
+from gecalign.models import loading
 from gecalign.models.decode import decode
 from gecalign.models.lm_head import use_plain_head
 from gecalign.runtime import bars, processes, store
-from gecalign.training import health
+from gecalign.training import arguments, health
+from gecalign.training.setup import Run
 
 # Kept out of the log: clock times, which differ from run to run (a digest covers the log), the trainer's closing
 # summary, and TRL's count of tokens, which starts at zero again when training is resumed.
 _LEFT_OUT = ("runtime", "per_second", "total_flos", "train_loss", "num_tokens", "step_time")
-LOG_ROWS = 60  # spread evenly over the training; the updates that are evaluated are logged as well
 _STATE = "trainer_state.json"  # the trainer writes it last, so a checkpoint that has it whole is whole
-
-
-def even_steps(steps: int, evaluations: int, multiple: int = 1) -> tuple[int, ...]:
-    """Return at which updates to evaluate: evenly, the last one included, and at multiples of `multiple` before it.
-
-    >>> even_steps(80, 4)
-    (20, 40, 60, 80)
-    """
-    if steps < 1 or evaluations < 1:
-        raise ValueError(f"the updates ({steps}) and the evaluations among them ({evaluations}) must be at least 1.")
-    even = {multiple * round(i * steps / evaluations / multiple) for i in range(1, evaluations)}
-    return tuple(sorted({*(even - {0}), steps}))
-
-
-def evaluation_steps(steps: int, evaluations: int) -> tuple[int, ...]:
-    """Return at which updates to evaluate: evenly, and denser at the start, where most is learnt.
-
-    >>> evaluation_steps(800, 4)
-    (25, 50, 100, 200, 400, 600, 800)
-    """
-    even_steps(1, min(steps, evaluations))  # checks both
-    interval = max(1, steps // evaluations)
-    early = {interval // 8, interval // 4, interval // 2} - {0}
-    return tuple(sorted({*early, *range(interval, steps + 1, interval), steps}))
 
 
 class EvaluateAt(TrainerCallback):
@@ -100,19 +73,13 @@ class Progress(ProgressCallback):
         """Print nothing."""
 
 
-def dev_bleu(
-    dev: Sequence[Example],
-    tokenizer: PreTrainedTokenizerBase,
-    prompt: config.Prompt,
-    decoding: config.Decoding,
-    engine: config.Engine,
-) -> Callable[[PreTrainedModel], float]:
-    """Return a function that decodes `dev` with a model and gives its corpus BLEU (0-100)."""
-    asked = [prompts.render(prompt, example.source) for example in dev]
-    targets = [example.reference for example in dev]
+def dev_bleu(run: Run, tokenizer: PreTrainedTokenizerBase) -> Callable[[PreTrainedModel], float]:
+    """Return a function that decodes the dev examples of a run with a model and gives its corpus BLEU (0-100)."""
+    asked = [prompts.render(run.asking.prompt, example.source) for example in run.dev]
+    targets = [example.reference for example in run.dev]
 
     def bleu(model: PreTrainedModel) -> float:
-        outputs = decode(model, tokenizer, asked, decoding, engine=engine)
+        outputs = decode(model, tokenizer, asked, run.asking.decoding, engine=run.engine)
         return metrics.bleu.corpus([prompts.hypothesis(output[0].text) for output in outputs], targets).value
 
     return bleu
@@ -157,8 +124,8 @@ def measured(trainer_class: type, evaluate_loss: bool = True) -> type:
     return Measured
 
 
-def finish(trainer: Any, evaluate_at: Sequence[int], part: str, temperature: float = 1.0) -> Any:
-    """Give a trainer its row order, its callbacks and, where it is seen, a progress bar; return it, ready to train.
+def finish(trainer: Any, run: Run, evaluate_at: Sequence[int], part: str, temperature: float = 1.0) -> Any:
+    """Give a trainer its row order, its measure on dev, its callbacks, and a progress bar where it is seen; return it.
 
     Args:
         part: the part of the profile that its settings come from.
@@ -166,8 +133,9 @@ def finish(trainer: Any, evaluate_at: Sequence[int], part: str, temperature: flo
     use_plain_head(_without_adapters(trainer.model), temperature)
     if trainer.args.activation_checkpointing:  # the trainer does so when it starts; estimates need the memory before
         _without_adapters(trainer.model).activation_checkpointing_enable()
-    trainer.order = torch.Generator()
+    trainer.order, trainer.dev_bleu = torch.Generator(), dev_bleu(run, trainer.processing_class)
     trainer.watch = health.Watch(frozenset(evaluate_at), part)
+    trainer.watch.start = run.start_bleu
     shown = [Progress()] if bars.watched() else []
     for callback in (trainer.watch, EvaluateAt(evaluate_at), SeedOrder(trainer.order), *shown):
         trainer.add_callback(callback)
@@ -175,157 +143,7 @@ def finish(trainer: Any, evaluate_at: Sequence[int], part: str, temperature: flo
     return trainer
 
 
-Settings = config.SFT | config.DPO | config.GRPO
-
-
-def shared_arguments(
-    settings: Settings, steps: int, seed: int, folder: Path, engine: config.Engine, micro_batch: int
-) -> dict[str, Any]:
-    """Return the trainer's arguments that all methods share; see `share` for what a process has in memory at once."""
-    precision = loading.precision(engine)
-    return {
-        "output_dir": str(folder / "checkpoints"),
-        "seed": seed,
-        "max_steps": steps,
-        "per_device_train_batch_size": micro_batch,
-        "gradient_accumulation_steps": share(settings) // micro_batch,
-        "per_device_eval_batch_size": micro_batch,
-        "learning_rate": settings.learning_rate,
-        "warmup_steps": settings.warmup_steps,
-        "lr_scheduler_type": "cosine",
-        "weight_decay": settings.weight_decay,
-        "max_grad_norm": settings.max_grad_norm,
-        "activation_checkpointing": engine.gradient_checkpointing,
-        # `EvaluateAt` adds steps to these two
-        "eval_strategy": "steps",
-        "eval_steps": steps,
-        "save_strategy": "steps",
-        "save_steps": steps,
-        "save_total_limit": 2,  # the best one and the last
-        "metric_for_best_model": "bleu",
-        "greater_is_better": True,
-        "logging_steps": max(1, steps // LOG_ROWS),
-        "logging_nan_inf_filter": False,  # it takes losses that are no numbers out of the log, and nobody would know
-        "disable_tqdm": True,  # `Progress` shows one, where somebody sees it
-        "dataloader_pin_memory": loading.device().type == "cuda",
-        "report_to": engine.report_to.split(","),
-        "project": "gecalign",
-        "run_name": "/".join([*folder.parts[-3:-1], folder.name.removesuffix(".partial")]),
-        "use_cpu": loading.device().type == "cpu",
-        "ddp_find_unused_parameters": False,
-        "ddp_timeout": int(processes.PATIENCE.total_seconds()),
-        "bf16": precision == "bf16",
-        "fp16": precision == "fp16",
-    }
-
-
-def micro_batch(
-    settings: Settings,
-    model: PreTrainedModel,
-    length: int,
-    engine: config.Engine,
-    lora: config.LoRA,
-    texts: int = 1,
-    scored: int | None = None,
-    frozen: int = 0,
-    later: int = 0,
-) -> int:
-    """Return how many rows a process has in memory at once: what the settings say, or as many as fit.
-
-    What is learnt does not depend on it: gradients are added up over the micro-batches of a batch. (But for rounding,
-    and for the last batch of an epoch of DPO where the pairs do not fill it: its parts weigh the same, whatever they
-    hold.)
-
-    Args:
-        length: tokens of the longest text, prompt and completion together.
-        texts: texts in a row.
-        scored: tokens of a text that the loss is computed on, at the most; None: all.
-        frozen: other models that compute during an update.
-        later: those among them that are not loaded yet.
-
-    Raises:
-        ValueError: the micro-batch of the settings does not divide the batch, or not even one row fits.
-    """
-    batch = share(settings)
-    if settings.micro_batch_size is not None:
-        if batch % settings.micro_batch_size:
-            raise ValueError(
-                f"batch_size ({batch}) must be a multiple of micro_batch_size ({settings.micro_batch_size})."
-            )
-        return settings.micro_batch_size
-    on_cpu = model.device.type == "cpu"
-    how = memory.Training(
-        loading.precision(engine), not on_cpu, engine.gradient_checkpointing, lora.rank, processes.count(),
-        processes.sharded(), frozen,
-    )  # fmt: skip
-    shape = memory.shape_of(model.config)
-    free = memory.free(engine) // (processes.count() if on_cpu else 1) - later * memory.weights(shape)
-    free += memory.weights(shape) - memory.kept(shape, how)  # loaded whole, sharded when the training begins
-    try:
-        found = memory.micro_batch(batch, length, shape, free, how, texts=texts, scored=scored), ""
-    except ValueError as error:
-        found = 0, str(error)
-    everywhere = processes.gather([found])  # of all, before one gives up: the others would wait for it
-    if fault := next((fault for _, fault in everywhere if fault), ""):
-        raise ValueError(fault)
-    return min(rows for rows, _ in everywhere)
-
-
-def arguments(kind: type, **values: Any) -> Any:
-    """Return a trainer's arguments; a process uses one GPU, however many there are (`torchrun` starts more)."""
-    made = kind(**values)
-    made._n_gpu = min(made.n_gpu, 1)
-    return made
-
-
-def share(settings: Settings) -> int:
-    """Return how much of a batch falls to one process.
-
-    Raises:
-        ValueError: the batch cannot be divided among the processes.
-    """
-    if settings.batch_size % processes.count():
-        raise ValueError(
-            f"batch_size is {settings.batch_size}, which {processes.count()} processes cannot share evenly. Start "
-            "another number of them, or change it (which changes what is learnt)."
-        )
-    return settings.batch_size // processes.count()
-
-
-def seconds_per_update(trainer: Trainer) -> float:
-    """Measure what one update takes: forward and backward pass on the first rows, without changing the model."""
-    # weights are sharded later, and a micro-batch need not fit beside whole ones
-    size = 1 if processes.sharded() else min(trainer.args.train_batch_size, len(trainer.train_dataset))
-    rows = [trainer.train_dataset[i] for i in range(size)]
-    batch = {name: column.to(trainer.model.device) for name, column in trainer.data_collator(rows).items()}
-    trainer.model.train()  # else nothing is checkpointed
-    times = []
-    for _ in range(3):  # the first ones warm up
-        start = time.perf_counter()
-        with loading.autocast(config.Engine(precision=precision_of(trainer))):
-            loss = trainer.compute_loss(trainer.model, batch)
-        loss.backward()
-        times.append(seconds_since(start))
-        trainer.model.zero_grad()
-    for logged in getattr(trainer, "_metrics", {}).values():
-        logged.clear()  # TRL notes what every loss was computed from, and would log these, too
-    return min(times) * trainer.args.train_batch_size / size * trainer.args.gradient_accumulation_steps
-
-
-def seconds_since(start: float) -> float:
-    """Return the seconds since `start`, of `time.perf_counter`, when the accelerator has done all it was given."""
-    if torch.accelerator.is_available():
-        torch.accelerator.synchronize()
-    return time.perf_counter() - start
-
-
-def announce(method: str, seconds: float, plan: str = "") -> None:
-    """Print what a training is about to do and about how long it takes, on standard error."""
-    about = f"{seconds / 60:.1f} min" if seconds < 600 else f"{seconds / 60:.0f} min"
-    processes.say(f"[{method}] {plan}about {about} on this machine, plus what the evaluations take")
-
-
-def run(trainer: Any, tokenizer: PreTrainedTokenizerBase, folder: Path) -> dict[str, Any]:
+def run(trainer: Any, folder: Path) -> dict[str, Any]:
     """Train, from the last checkpoint if there is one; save the best model and the log; return the facts.
 
     Among them is a `warning` where the training taught nothing or destroyed the model, see `gecalign.training.health`.
@@ -338,7 +156,7 @@ def run(trainer: Any, tokenizer: PreTrainedTokenizerBase, folder: Path) -> dict[
         if isinstance(callback, TensorBoardCallback):  # beside the products; other trackers have places of their own
             callback.logging_dir = str(folder.parent / "tracking" / folder.name.removesuffix(".partial"))
     try:
-        facts = _trained(trainer, tokenizer, folder, checkpoints)
+        facts = _trained(trainer, folder, checkpoints)
     except store.Spoiled:
         if processes.is_main():
             shutil.rmtree(checkpoints, ignore_errors=True)
@@ -349,7 +167,7 @@ def run(trainer: Any, tokenizer: PreTrainedTokenizerBase, folder: Path) -> dict[
     return facts
 
 
-def _trained(trainer: Any, tokenizer: PreTrainedTokenizerBase, folder: Path, checkpoints: Path) -> dict[str, Any]:
+def _trained(trainer: Any, folder: Path, checkpoints: Path) -> dict[str, Any]:
     before = health.probe(trainer.model)
     last = processes.from_main(lambda: _last_checkpoint(checkpoints))
     if last is None or _state(last).global_step < trainer.args.max_steps:  # else only what follows was cut off
@@ -358,7 +176,7 @@ def _trained(trainer: Any, tokenizer: PreTrainedTokenizerBase, folder: Path, che
     sizes = [(p.numel(), p.requires_grad) for p in trainer.accelerator.unwrap_model(trainer.model).parameters()]
     state = _state(checkpoints / f"checkpoint-{trainer.args.max_steps}")
     fault, moved = processes.from_main(
-        lambda: _keep(trainer, tokenizer, folder, checkpoints / f"checkpoint-{state.best_global_step}", before)
+        lambda: _keep(trainer, folder, checkpoints / f"checkpoint-{state.best_global_step}", before)
     )
     trainer.watch.stop_if(fault, trainer.args, state.best_global_step)
     if processes.is_main():
@@ -373,13 +191,11 @@ def _trained(trainer: Any, tokenizer: PreTrainedTokenizerBase, folder: Path, che
         "trained_parameters": sum(size for size, trained in sizes if trained),
         "tokens": state.num_input_tokens_seen,
         "micro_batch": trainer.args.train_batch_size,
-        "precision": precision_of(trainer),
+        "precision": arguments.precision_of(trainer),
     }
 
 
-def _keep(
-    trainer: Any, tokenizer: PreTrainedTokenizerBase, folder: Path, checkpoint: Path, before: dict[str, torch.Tensor]
-) -> tuple[str, bool]:
+def _keep(trainer: Any, folder: Path, checkpoint: Path, before: dict[str, torch.Tensor]) -> tuple[str, bool]:
     """Save the model of a checkpoint, but for one with weights that are not finite.
 
     Returns:
@@ -390,7 +206,7 @@ def _keep(
         return fault, True
     moved = health.has_moved(before, best)
     # adapters are merged into the weights, so that all stages hold whole models
-    loading.save(best.merge_and_unload() if is_peft_model(best) else best, tokenizer, folder / "model")
+    loading.save(best.merge_and_unload() if is_peft_model(best) else best, trainer.processing_class, folder / "model")
     return "", moved
 
 
@@ -406,11 +222,6 @@ def _warning(trainer: Any, state: TrainerState, moved: bool) -> str:
     return warning
 
 
-def precision_of(trainer: Trainer) -> str:
-    """Return the precision that a trainer computes in."""
-    return "bf16" if trainer.args.bf16 else "fp16" if trainer.args.fp16 else "fp32"
-
-
 def _chosen(trainer: Any, checkpoint: Path) -> PreTrainedModel:
     """Return the model of a checkpoint, with its adapters beside the weights where it has some."""
     model = trainer.accelerator.unwrap_model(trainer.model)
@@ -421,30 +232,6 @@ def _chosen(trainer: Any, checkpoint: Path) -> PreTrainedModel:
 
     set_peft_model_state_dict(model, load_file(checkpoint / "adapter_model.safetensors"))
     return model
-
-
-def adapters(settings: config.LoRA) -> Any:
-    """Return what TRL's trainers take as `peft_config`, None where all weights are trained.
-
-    Raises:
-        ValueError: weights are to be sharded as well, which adapters cannot be merged into.
-    """
-    if settings.rank == 0:
-        return None
-    if processes.sharded():
-        raise ValueError(
-            "adapters are merged into whole weights at the end, and here weights are sharded. Beside adapters there is "
-            "little to shard: use configs/ddp.yaml, or train all weights (lora__rank=0, with lower learning rates)."
-        )
-    from peft import LoraConfig
-
-    return LoraConfig(
-        r=settings.rank,
-        lora_alpha=settings.alpha,
-        lora_dropout=settings.dropout,
-        target_modules="all-linear",  # but for the output embeddings
-        task_type="CAUSAL_LM",
-    )
 
 
 def _without_adapters(model: PreTrainedModel) -> PreTrainedModel:

@@ -10,34 +10,26 @@ import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch.distributed.tensor import DTensor
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel
 
 from gecalign import config, prompts
 from gecalign.corpus.examples import Example
 from gecalign.models.decode import Completion, decode
+from gecalign.models.loading import Loaded
 from gecalign.preferences import pairs, rewards
 from gecalign.preferences.reward_check import Array, RewardCheck
 from gecalign.runtime import processes
-from gecalign.training import train, vllm_sampling
+from gecalign.training import grpo, vllm_sampling
+from gecalign.training.setup import Asking, Run
 
 GROUPS_AT_ONCE = 8  # prompts in a generation of the trainer's check
 
 
-def draw(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    examples: Sequence[Example],
-    settings: config.Pairs,
-    prompt: config.Prompt,
-    decoding: config.Decoding,
-    seed: int,
-    engine: config.Engine = train.ENGINE,
-) -> list[pairs.Sampled]:
+def draw(policy: Loaded, examples: Sequence[Example], settings: config.Pairs, asking: Asking) -> list[pairs.Sampled]:
     """Return the examples with `settings.samples` samples each; with two temperatures, half of them at each.
 
     Raises:
@@ -49,13 +41,17 @@ def draw(
         raise ValueError(
             f"pairs__samples is {settings.samples}: two temperatures share the samples, so their number must be even."
         )
-    asked = [prompts.render(prompt, example.source) for example in examples]
+    asked = [prompts.render(asking.prompt, example.source) for example in examples]
     by_temperature: list[list[list[pairs.Sample]]] = []
     for i, temperature in enumerate(temperatures):
         at = replace(
-            decoding, temperature=temperature, top_p=settings.top_p, samples=settings.samples // len(temperatures)
+            asking.decoding,
+            temperature=temperature,
+            top_p=settings.top_p,
+            samples=settings.samples // len(temperatures),
         )
-        outputs = _draw(model, tokenizer, asked, at, seed + 1000 * i, engine, f"sampling at {temperature}")
+        how = replace(asking, decoding=at, seed=asking.seed + 1000 * i)
+        outputs = _draw(policy, asked, how, f"sampling at {temperature}")
         by_temperature.append(
             [
                 [pairs.Sample(prompts.hypothesis(c.text), c.tokens, c.truncated, temperature) for c in group]
@@ -70,77 +66,43 @@ def draw(
     return pairs.sampled_prompts(examples, drawn)
 
 
-def _draw(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    asked: Sequence[str],
-    decoding: config.Decoding,
-    seed: int,
-    engine: config.Engine,
-    progress: str,
-) -> list[list[Completion]]:
-    if vllm_sampling.mode(engine):
-        return vllm_sampling.draw(model, tokenizer, asked, decoding, engine, progress)
-    return decode(model, tokenizer, asked, decoding, seed=seed, progress=progress, engine=engine)
+def _draw(policy: Loaded, asked: Sequence[str], asking: Asking, progress: str) -> list[list[Completion]]:
+    if vllm_sampling.mode(asking.engine):
+        return vllm_sampling.draw(*policy, asked, asking.decoding, asking.engine, progress)
+    return decode(*policy, asked, asking.decoding, seed=asking.seed, progress=progress, engine=asking.engine)
 
 
 def check_rewards(
-    model: PreTrainedModel,
-    reference_model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
+    policy: Loaded,
+    reference: PreTrainedModel,
     examples: Sequence[Example],
     settings: config.RewardCheck,
-    grpo: config.GRPO,
-    prompt: config.Prompt,
-    decoding: config.Decoding,
-    seed: int,
-    folder: Path,
-    engine: config.Engine = train.ENGINE,
-    lora: config.LoRA = train.NO_LORA,
+    training: config.GRPO,
+    run: Run,
 ) -> RewardCheck:
     """Return the rewards of the frozen model's samples, drawn directly and through GRPO's trainer.
 
     Args:
-        reference_model: another copy of the model, which the trainer asks for.
-        folder: where the trainer may write.
+        reference: another copy of the model, which the trainer asks for.
+        run: its folder is where the trainer may write.
     """
-    objective = rewards.objective(grpo.reward)
-    asked = [prompts.render(prompt, example.source) for example in examples]
-    sampled = replace(decoding, temperature=settings.temperature, top_p=settings.top_p, samples=settings.samples)
-    drawn = decode(model, tokenizer, asked, sampled, seed=seed, progress="sampling", engine=engine)
+    objective, asking = rewards.objective(training.reward), run.asking
+    asked = [prompts.render(asking.prompt, example.source) for example in examples]
+    sampled = replace(asking.decoding, temperature=settings.temperature, top_p=settings.top_p, samples=settings.samples)
+    drawn = decode(*policy, asked, sampled, seed=asking.seed, progress="sampling", engine=asking.engine)
     direct = _scored(drawn, examples, objective)
-    greedy = _scored(decode(model, tokenizer, asked, decoding, engine=engine), examples, objective)[:, 0]
+    best = decode(*policy, asked, asking.decoding, engine=asking.engine)
+    greedy = _scored(best, examples, objective)[:, 0]
     frozen = replace(
-        grpo, group_size=settings.samples, temperature=settings.temperature, top_p=settings.top_p, learning_rate=0.0
+        training, group_size=settings.samples, temperature=settings.temperature, top_p=settings.top_p, learning_rate=0.0
     )
-    trainer = frozen_rewards(
-        model,
-        reference_model,
-        tokenizer,
-        examples,
-        frozen,
-        prompt,
-        decoding,
-        seed,
-        folder,
-        replace(engine, report_to="none"),
-        lora,
-    )
-    return RewardCheck(direct, trainer, greedy, grpo.reward)
+    untold = replace(run, asking=replace(asking, engine=replace(asking.engine, report_to="none")))
+    trainer = frozen_rewards(policy, reference, examples, frozen, untold)
+    return RewardCheck(direct, trainer, greedy, training.reward)
 
 
 def frozen_rewards(
-    model: PreTrainedModel,
-    reference_model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    examples: Sequence[Example],
-    settings: config.GRPO,
-    prompt: config.Prompt,
-    decoding: config.Decoding,
-    seed: int,
-    folder: Path,
-    engine: config.Engine = train.ENGINE,
-    lora: config.LoRA = train.NO_LORA,
+    policy: Loaded, reference: PreTrainedModel, examples: Sequence[Example], settings: config.GRPO, run: Run
 ) -> Array:
     """Return the rewards, shape (prompts, group size), of what GRPO's trainer samples while the weights stand still.
 
@@ -155,9 +117,7 @@ def frozen_rewards(
         settings, steps=len(examples) // at_once, batch_size=settings.group_size * at_once, evaluations=1,
         updates_per_generation=1, micro_batch_size=None,
     )  # fmt: skip
-    trainer = train.grpo_trainer(
-        model, reference_model, tokenizer, examples, once, prompt, decoding, seed, folder, engine, lora
-    )
+    trainer = grpo.trainer(policy, reference, examples, once, run)
     trainer.dev_bleu = lambda _: 0.0
     collected: dict[tuple[str, str], list[float]] = defaultdict(list)
     calculate = trainer._calculate_rewards
@@ -169,7 +129,7 @@ def frozen_rewards(
             collected[key].append(value)
         return values
 
-    trainer._calculate_rewards = collecting
+    trainer._calculate_rewards = collecting  # type: ignore[method-assign]
     before = {
         name: weight.detach().clone() for name, weight in trainer.model.named_parameters() if weight.requires_grad
     }

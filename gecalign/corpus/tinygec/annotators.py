@@ -11,7 +11,7 @@ from random import Random
 
 from gecalign.corpus.edits import Edit
 from gecalign.corpus.tinygec.chance import happens
-from gecalign.corpus.tinygec.errors.errors import TYPES
+from gecalign.corpus.tinygec.errors.model import TYPES
 
 Miss = float | Mapping[str, float]
 

@@ -15,8 +15,8 @@ from importlib import resources
 from pathlib import Path
 from random import Random
 
-from gecalign.corpus.tinygec.errors import errors
-from gecalign.corpus.tinygec.grammar.grammar import sentence
+from gecalign.corpus.tinygec.errors import model as errors
+from gecalign.corpus.tinygec.grammar.sentences import sentence
 from gecalign.corpus.tinygec.lexicon.tokens import Token
 
 SENTENCES = 20_000

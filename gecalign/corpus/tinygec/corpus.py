@@ -17,14 +17,13 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from gecalign.corpus.edits import apply_edits
-from gecalign.corpus.examples import Example
+from gecalign.corpus.examples import Corpus, Example
 from gecalign.corpus.tinygec.annotators import Miss, check_miss, hasty
-from gecalign.corpus.tinygec.errors.errors import corrupt
-from gecalign.corpus.tinygec.grammar.grammar import detokenize, sentence
+from gecalign.corpus.tinygec.errors.model import corrupt
+from gecalign.corpus.tinygec.grammar.sentences import detokenize, sentence
 
 if TYPE_CHECKING:
     from gecalign.config import Data
-    from gecalign.corpus.data import Corpus
 
 SPLITS = ("test", "dev", "train", "preference")  # in the order in which they are drawn
 SHARED, REPEATED = "sentence of an earlier split", "pair repeated within a split"
@@ -101,7 +100,6 @@ def build(config: Data) -> Corpus:
     Raises:
         ValueError: the number of training rows is not given: a generated corpus has no size of its own.
     """
-    from gecalign.corpus.data import Corpus  # which imports this module, in turn, where TinyGEC is asked for
 
     if config.train_rows is None:
         raise ValueError("TinyGEC is as large as you want: give data.train_rows a number of rows.")

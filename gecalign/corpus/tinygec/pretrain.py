@@ -38,7 +38,7 @@ from transformers.trainer_utils import get_last_checkpoint
 
 from gecalign.config import Prompt
 from gecalign.corpus.tinygec.chance import choose, happens
-from gecalign.corpus.tinygec.grammar.grammar import sentence
+from gecalign.corpus.tinygec.grammar.sentences import sentence
 from gecalign.corpus.tinygec.lexicon.tokens import detokenize
 from gecalign.runtime import store
 

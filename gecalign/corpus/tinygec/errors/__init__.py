@@ -1,1 +1,1 @@
-"""The mistakes of TinyGEC: `errors` draws them, the others make those of a part of speech, `changes` applies them."""
+"""The mistakes of TinyGEC: `model` draws them, the others make those of a part of speech, `changes` applies them."""

@@ -16,7 +16,7 @@ from gecalign.corpus.tinygec.errors.reading import (
     starts_noun_phrase,
 )
 from gecalign.corpus.tinygec.grammar.phrases import PRONOUNS
-from gecalign.corpus.tinygec.lexicon.lexicon import inflect, words
+from gecalign.corpus.tinygec.lexicon.entries import inflect, words
 from gecalign.corpus.tinygec.lexicon.tokens import Token
 from gecalign.corpus.tinygec.lexicon.words import takes_an
 

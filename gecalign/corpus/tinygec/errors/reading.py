@@ -8,7 +8,7 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-from gecalign.corpus.tinygec.lexicon.lexicon import inflect
+from gecalign.corpus.tinygec.lexicon.entries import inflect
 from gecalign.corpus.tinygec.lexicon.tokens import Token
 
 BE = {

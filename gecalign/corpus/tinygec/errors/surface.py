@@ -9,7 +9,7 @@ from random import Random
 from gecalign.corpus.tinygec.chance import choose, happens
 from gecalign.corpus.tinygec.errors.changes import Change, drop, insert, replace, rewrite
 from gecalign.corpus.tinygec.errors.reading import confusions, first_words, is_full, lower
-from gecalign.corpus.tinygec.lexicon.lexicon import lexicon
+from gecalign.corpus.tinygec.lexicon.entries import lexicon
 from gecalign.corpus.tinygec.lexicon.tokens import Token
 
 SHORTEST_TYPO = 4  # letters: in shorter words a typo hides what was meant

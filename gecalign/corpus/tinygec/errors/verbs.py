@@ -18,7 +18,7 @@ from gecalign.corpus.tinygec.errors.reading import (
     selector,
     subject_before,
 )
-from gecalign.corpus.tinygec.lexicon.lexicon import inflect
+from gecalign.corpus.tinygec.lexicon.entries import inflect
 from gecalign.corpus.tinygec.lexicon.tokens import Token
 
 # What shows that a verb stands in the past although its own form does not say so (see grammar.py).

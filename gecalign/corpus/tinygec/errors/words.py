@@ -18,7 +18,7 @@ from gecalign.corpus.tinygec.errors.reading import (
     is_full,
     lower,
 )
-from gecalign.corpus.tinygec.lexicon.lexicon import inflect
+from gecalign.corpus.tinygec.lexicon.entries import inflect
 from gecalign.corpus.tinygec.lexicon.tokens import Token
 
 PHRASE_LENGTH = 4  # words in the longest key of [phrases]

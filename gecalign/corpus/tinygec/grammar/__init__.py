@@ -1,1 +1,1 @@
-"""The sentences of TinyGEC: `grammar` draws one, from `clauses` and `phrases` in the patterns of the other modules."""
+"""The sentences of TinyGEC: `sentences` draws one, of `clauses` and `phrases`, in the patterns of the others."""

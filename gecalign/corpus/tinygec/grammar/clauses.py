@@ -8,7 +8,7 @@ from itertools import accumulate
 
 from gecalign.corpus.tinygec.chance import choose, draw, happens
 from gecalign.corpus.tinygec.grammar.phrases import Phrase, Scene, kin, name, other_person, pronoun, write
-from gecalign.corpus.tinygec.lexicon.lexicon import lexicon
+from gecalign.corpus.tinygec.lexicon.entries import lexicon
 from gecalign.corpus.tinygec.lexicon.tokens import Token
 from gecalign.corpus.tinygec.lexicon.verbs import VerbGroup, reduced, verb_group
 from gecalign.corpus.tinygec.lexicon.words import THE, comma, marked, word

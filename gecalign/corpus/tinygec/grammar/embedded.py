@@ -30,7 +30,7 @@ from gecalign.corpus.tinygec.grammar.phrases import (
 )
 from gecalign.corpus.tinygec.grammar.single import tail_of
 from gecalign.corpus.tinygec.grammar.subjects import person, subject_for
-from gecalign.corpus.tinygec.lexicon.lexicon import lexicon
+from gecalign.corpus.tinygec.lexicon.entries import lexicon
 from gecalign.corpus.tinygec.lexicon.tokens import Token
 from gecalign.corpus.tinygec.lexicon.words import (
     QUESTION_MARK,

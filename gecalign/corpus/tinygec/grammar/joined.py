@@ -26,7 +26,7 @@ from gecalign.corpus.tinygec.grammar.phrases import (
 )
 from gecalign.corpus.tinygec.grammar.single import simple
 from gecalign.corpus.tinygec.grammar.subjects import subject_for
-from gecalign.corpus.tinygec.lexicon.lexicon import lexicon
+from gecalign.corpus.tinygec.lexicon.entries import lexicon
 from gecalign.corpus.tinygec.lexicon.tokens import Token
 from gecalign.corpus.tinygec.lexicon.words import (
     STOP,

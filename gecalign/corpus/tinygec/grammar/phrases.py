@@ -8,7 +8,7 @@ from functools import cache
 from random import Random
 
 from gecalign.corpus.tinygec.chance import choose, happens
-from gecalign.corpus.tinygec.lexicon.lexicon import Noun, countability, lexicon, nouns, tags, words
+from gecalign.corpus.tinygec.lexicon.entries import Noun, countability, lexicon, nouns, tags, words
 from gecalign.corpus.tinygec.lexicon.tokens import Token
 from gecalign.corpus.tinygec.lexicon.words import THE, TO, A, word
 

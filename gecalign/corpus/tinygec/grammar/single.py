@@ -34,7 +34,7 @@ from gecalign.corpus.tinygec.grammar.phrases import (
     write,
 )
 from gecalign.corpus.tinygec.grammar.subjects import person, subject_for
-from gecalign.corpus.tinygec.lexicon.lexicon import Noun, compares_by_ending, lexicon, nouns, words
+from gecalign.corpus.tinygec.lexicon.entries import Noun, compares_by_ending, lexicon, nouns, words
 from gecalign.corpus.tinygec.lexicon.tokens import Token
 from gecalign.corpus.tinygec.lexicon.words import (
     EXCLAMATION_MARK,

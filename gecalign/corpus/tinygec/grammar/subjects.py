@@ -23,7 +23,7 @@ from gecalign.corpus.tinygec.grammar.phrases import (
     role,
     write,
 )
-from gecalign.corpus.tinygec.lexicon.lexicon import lexicon
+from gecalign.corpus.tinygec.lexicon.entries import lexicon
 from gecalign.corpus.tinygec.lexicon.words import (
     THE,
     comma,

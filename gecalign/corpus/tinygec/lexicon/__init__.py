@@ -1,1 +1,1 @@
-"""The words of TinyGEC: `lexicon` reads them, `words` and `verbs` inflect them, `tokens` joins them to a sentence."""
+"""The words of TinyGEC: `entries` reads them, `words` and `verbs` inflect them, `tokens` joins them to a sentence."""

@@ -11,7 +11,7 @@ class Token:
     """One word or mark as it stands in the sentence, with what an error model needs to know about it.
 
     `pos` is the Universal Dependencies category, `tag` the Penn Treebank tag. The features are listed
-    in `gecalign.corpus.tinygec.grammar.grammar`.
+    in `gecalign.corpus.tinygec.grammar.sentences`.
     """
 
     text: str

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from functools import cache
 
-from gecalign.corpus.tinygec.lexicon.lexicon import inflect
+from gecalign.corpus.tinygec.lexicon.entries import inflect
 from gecalign.corpus.tinygec.lexicon.tokens import Token
 
 # Universal Dependencies category of each Penn tag that the grammar uses

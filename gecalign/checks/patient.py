@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 from gecalign import prompts
 from gecalign.preferences.pairs import PreferencePair
 from gecalign.runtime import bars
+from gecalign.training.setup import Asking, Run
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -52,6 +53,11 @@ class Patient:
     def engine(self) -> Engine:
         """The profile's engine, without those parts that would start a server or a tracker."""
         return replace(self.profile.engine, sampler="transformers", report_to="none")
+
+    def run(self, folder: Path) -> Run:
+        """How a training is set up that is only looked at."""
+        asking = Asking(self.profile.prompt, self.profile.decoding, self.engine)
+        return Run(folder, asking, lora=self.profile.lora)
 
     @cached_property
     def base(self) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:

@@ -67,7 +67,7 @@ from gecalign.corpus.tinygec.grammar.single import (
     wh_question,
     yes_no,
 )
-from gecalign.corpus.tinygec.lexicon.lexicon import lexicon
+from gecalign.corpus.tinygec.lexicon.entries import lexicon
 from gecalign.corpus.tinygec.lexicon.tokens import Token, detokenize
 from gecalign.corpus.tinygec.lexicon.words import (
     comma,
