@@ -7,8 +7,9 @@ with the same seed are a pair (they start from the same SFT model).
 The standard error takes both sources together (two-way clustering, Cameron, Gelbach & Miller 2011,
 https://doi.org/10.1198/jbes.2010.07136): the variance of the mean over seeds, plus that over sentences, minus what
 both contain. With few seeds it is itself uncertain, so Student's t takes the place of the normal distribution, with
-degrees of freedom after Satterthwaite (1946). In simulated null comparisons (`tests/test_seeds.py`) a nominal 5 % is
-between 2 % and 6 % with five seeds; with three it can be 8 % and with two 13 %, where seeds matter more than sentences.
+degrees of freedom after Satterthwaite (1946). In simulated null comparisons (`tests/statistics/test_seeds.py`) a
+nominal 5 % is between 2 % and 6 % with five seeds; with three it can be 8 % and with two 13 %, where seeds matter more
+than sentences.
 The other way is to resample seeds and sentences together (`method="percentile"`): no formula, but with five seeds it
 is too sure of itself where seeds matter, since five values cannot show how far a sixth may lie.
 
@@ -143,8 +144,9 @@ def visible_over_seeds(difference: Difference, power: float = POWER, alpha: floa
     """Return the smallest true difference that would be found with this power, given how this one scattered.
 
     (t[1 - alpha/2] + t[power]) * standard error, with Student's quantiles for its degrees of freedom: with five seeds
-    they are what makes the difference to `design.smallest_visible_effect`. Works for one seed as well. It is as uncertain
-    as the standard error, whose true value may be 0.6 to 2.9 times as large where it comes from the scatter of five seeds.
+    they are what makes the difference to `design.smallest_visible_effect`. Works for one seed as well. It is as
+    uncertain as the standard error, whose true value may be 0.6 to 2.9 times as large where it comes from the scatter
+    of five seeds.
     """
     from scipy import stats
 

@@ -27,7 +27,7 @@ from gecalign.settings import settings_digest
 from gecalign.study import Study, results
 from gecalign.systems import LABELS, SYSTEMS
 
-ENOUGH = 5  # seeds; with two, a nominal 5 % of false findings can be 13 % (tests/test_seeds.py)
+ENOUGH = 5  # seeds; with two, a nominal 5 % of false findings can be 13 % (tests/statistics/test_seeds.py)
 
 # Told a study and the number of seeds: how many seconds each system of each seed still takes, evaluations included.
 Expected = Callable[[Study, int], Mapping[tuple[int, str], float]]

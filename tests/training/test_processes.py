@@ -14,7 +14,7 @@ import pytest
 import together
 import yaml
 from accelerate.commands.config.config_args import load_config_from_file
-from training import close, same
+from methods import close, same
 
 from gecalign import cli
 from gecalign.runtime import processes

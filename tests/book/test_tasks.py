@@ -141,4 +141,4 @@ def test_closing_ends_tasks_with_all_that_they_started(run, tmp_path):
 
 def test_the_library_of_a_process_is_the_one_that_runs_here():
     first = tasks.environment()["PYTHONPATH"].split(os.pathsep)[0]
-    assert Path(first) == Path(tasks.__file__).resolve().parents[1]
+    assert Path(first) == Path(tasks.__file__).resolve().parents[2]

@@ -15,7 +15,7 @@ import test_train
 import test_train_dpo
 import test_train_grpo
 import torch
-from training import PROMPT, Interrupted, interrupt_after, run
+from methods import PROMPT, Interrupted, interrupt_after, run
 
 from gecalign.config import LoRA
 from gecalign.models import loading

@@ -172,7 +172,7 @@ def test_after_a_failed_push_force_is_asked_for_only_where_it_was_not_given(monk
 
 
 def test_rows_are_appended_whole_and_the_log_of_the_project_is_one(tmp_path):
-    project = Path(__file__).parents[1] / "results"
+    project = Path(__file__).parents[2] / "results"
     assert len(trials.read_rows(project / "trials.csv")) > 50
     header = (project / "group-sizes.csv").read_text().splitlines()[0]
     assert tuple(header.split(",")) == sweep.COLUMNS

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from methods import DECODING, DEV, PROMPT, Interrupted, interrupt_after, kill_after, run, same, unmoved, weights
 from torch.distributed.fsdp import MixedPrecisionPolicy
-from training import DECODING, DEV, PROMPT, Interrupted, interrupt_after, kill_after, run, same, unmoved, weights
 from transformers import TrainerState
 
 from gecalign import metrics, prompts

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from training import DECODING, PROMPT, Interrupted, interrupt_after, kill_after, run, same, unmoved
+from methods import DECODING, PROMPT, Interrupted, interrupt_after, kill_after, run, same, unmoved
 
 from gecalign import prompts
 from gecalign.config import GRPO, Decoding, Engine

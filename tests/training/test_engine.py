@@ -15,9 +15,9 @@ import test_train_dpo
 import test_train_grpo
 import together
 import torch
+from methods import DECODING, PROMPT, Interrupted, close, interrupt_after, run, same, unmoved, weights
 from safetensors.torch import load_file
 from together import sft
-from training import DECODING, PROMPT, Interrupted, close, interrupt_after, run, same, unmoved, weights
 
 from gecalign import prompts
 from gecalign.config import Decoding, Engine, LoRA, Pairs, profile

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from training import (
+from methods import (
     PROMPT,
     Interrupted,
     interrupt_after,

@@ -41,7 +41,7 @@ class Terminal(io.StringIO):
 def command(tmp_path: Path) -> list[str]:
     corpus = factories.write_jsonl(tmp_path / "corpus.jsonl", factories.coedit_rows(60))
     base = factories.base_folder(tmp_path / "base")
-    return [sys.executable, "-c", STUDY, str(Path(__file__).parent), str(base), str(corpus), str(tmp_path / "runs")]
+    return [sys.executable, "-c", STUDY, str(Path(__file__).parents[1]), str(base), str(corpus), str(tmp_path / "runs")]
 
 
 def on_terminal(command: list[str]) -> str:

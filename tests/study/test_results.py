@@ -13,7 +13,7 @@ from gecalign.corpus import data
 from gecalign.study import results
 from gecalign.systems import SYSTEMS, UNTRAINED
 
-COMMITTED = Path(__file__).resolve().parents[1] / "results"
+COMMITTED = Path(__file__).resolve().parents[2] / "results"
 STUDIES = [path.parent.name for path in sorted(COMMITTED.glob("*/study.json"))]
 
 

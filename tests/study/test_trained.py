@@ -5,7 +5,7 @@ from dataclasses import replace
 import factories
 import pytest
 import torch
-from training import weights
+from methods import weights
 
 from gecalign import prompts
 from gecalign.preferences import pairs, rewards

@@ -14,10 +14,12 @@ from pathlib import Path
 
 os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1")
 
+sys.path.insert(0, str(Path(__file__).parents[1]))  # what all tests share
+
 import factories
 import test_train_dpo
 import test_train_grpo
-from training import PROMPT, run
+from methods import PROMPT, run
 
 from gecalign import prompts
 from gecalign.config import SFT, Decoding, LoRA

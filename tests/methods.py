@@ -80,7 +80,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 tests, module, step, base, folder = sys.argv[1:]
-sys.path.insert(0, tests)
+sys.path[:0] = [tests, os.path.join(tests, "training")]
 from gecalign.training import loop
 
 def killing(self, args, state, control, **kwargs):

@@ -14,8 +14,8 @@ import pandas as pd
 import pytest
 import tokenizers
 import torch
+from methods import DECODING, DEV, PROMPT, run
 from safetensors.torch import load_file
-from training import DECODING, DEV, PROMPT, run
 from typer.testing import CliRunner
 
 from gecalign import cli, prompts

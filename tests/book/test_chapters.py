@@ -22,7 +22,7 @@ def test_chapters_are_selected_by_name_or_number(clone):
 
 
 def test_outside_a_clone_the_error_says_where_to_go(tmp_path, monkeypatch):
-    monkeypatch.setattr(chapters, "__file__", str(tmp_path / "site-packages" / "gecalign" / "chapters.py"))
+    monkeypatch.setattr(chapters, "__file__", str(tmp_path / "site-packages" / "gecalign" / "book" / "chapters.py"))
     with pytest.raises(ValueError, match="Change into the clone"):
         chapters.project_root(tmp_path)
 
