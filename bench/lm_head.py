@@ -19,7 +19,7 @@ import torch
 
 from gecalign.preferences import pairs
 from gecalign.study import Study
-from gecalign.training import dpo, grpo, loop, sft
+from gecalign.training import dpo, grpo, loop, online, sft
 from gecalign.training.rows import demonstrations
 
 BATCHES = 12
@@ -46,12 +46,12 @@ def trainers(study: Study) -> dict[str, Callable[[], Any]]:
 
 def with_trls_head(make: Callable[[], Any]) -> Any:
     """Return a trainer that keeps TRL's own head."""
-    ours, theirs = loop.use_plain_head, grpo.use_plain_head
-    loop.use_plain_head = grpo.use_plain_head = lambda *_: None
+    ours, theirs = loop.use_plain_head, online.use_plain_head
+    loop.use_plain_head = online.use_plain_head = lambda *_: None
     try:
         return make()
     finally:
-        loop.use_plain_head, grpo.use_plain_head = ours, theirs
+        loop.use_plain_head, online.use_plain_head = ours, theirs
 
 
 def compare(make: Callable[[], Any]) -> tuple[dict[str, float], float]:

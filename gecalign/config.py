@@ -179,8 +179,8 @@ class DPO:
 
 
 @dataclass(frozen=True, slots=True)
-class GRPO:
-    """Group relative policy optimization, from the SFT model."""
+class Online:
+    """What methods share that learn from their own samples and a reward, from the SFT model."""
 
     split: Asked = "preference"  # where the prompts come from
     steps: Updates = 80  # updates
@@ -196,6 +196,20 @@ class GRPO:
     temperature: Warm = 0.7  # of the samples, as for pairs
     top_p: TopP = 1.0
     reward: Reward = "bleu"  # see `gecalign.preferences.rewards`
+    # weight of the KL divergence from the reference model
+    beta: Annotated[float, at_least(0, "below 0 the loss drives the policy away from the reference")] = 0.0
+    # the ratio of new to old probability is clipped to 1 - epsilon .. 1 + epsilon
+    epsilon: Annotated[
+        float, Range(0, 1, "ratios are clipped to 1 - epsilon .. 1 + epsilon", low_open=True, high_open=True)
+    ] = 0.2
+    evaluations: Evaluations = 4  # checkpoints, evenly spaced
+    micro_batch_size: MicroBatch = None  # completions in memory at once; None: as many as fit
+
+
+@dataclass(frozen=True, slots=True)
+class GRPO(Online):
+    """Group relative policy optimization. The KL divergence is a part of its loss."""
+
     # or "normalize_then_sum": each reward within its group first
     multi_objective: Annotated[
         str, Choice(("sum_then_normalize", "normalize_then_sum"), "it says how rewards are added")
@@ -206,14 +220,6 @@ class GRPO:
     scale_rewards: Annotated[str, Choice(("group", "batch", "none"), "it says what advantages are divided by")] = (
         "group"
     )
-    # weight of the KL divergence from the reference model in the loss
-    beta: Annotated[float, at_least(0, "below 0 the loss drives the policy away from the reference")] = 0.0
-    # the ratio of new to old probability is clipped to 1 - epsilon .. 1 + epsilon
-    epsilon: Annotated[
-        float, Range(0, 1, "ratios are clipped to 1 - epsilon .. 1 + epsilon", low_open=True, high_open=True)
-    ] = 0.2
-    evaluations: Evaluations = 4  # checkpoints, evenly spaced
-    micro_batch_size: MicroBatch = None  # completions in memory at once; None: as many as fit
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,8 @@
 
 - `sft`, `dpo`, `grpo`: a method each, as `train(...)`, and as the `trainer(...)` of TRL that it runs
 - `setup`: how a run is set up: how the model is asked, by what means, with which seed, and where it writes
-- `rows`, `groups`: what is trained on; `watched`: GRPO's trainer, with the KL divergence in its log
+- `online`, `watched`: what methods share that learn from their own samples; the KL divergence in their log
+- `rows`, `groups`: what is trained on
 - `loop`: what they share: dev BLEU, the best checkpoint, resuming, the log; `arguments`: what TRL is told
 - `health`, `estimates`: trainings that break or teach nothing; how long one will take
 - `sampling`, `vllm_sampling`: many samples of a model

@@ -14,7 +14,7 @@ from gecalign.training.setup import Run
 
 LOG_ROWS = 60  # spread evenly over the training; the updates that are evaluated are logged as well
 
-Settings = config.SFT | config.DPO | config.GRPO
+Settings = config.SFT | config.DPO | config.Online
 
 
 def even_steps(steps: int, evaluations: int, multiple: int = 1) -> tuple[int, ...]:

@@ -44,7 +44,7 @@ def seconds_per_update(trainer: Trainer) -> float:
     return min(times) * trainer.args.train_batch_size / size * trainer.args.gradient_accumulation_steps
 
 
-def of_groups(trainer: Any, examples: Sequence[Example], settings: config.GRPO, asking: Asking) -> tuple[float, int]:
+def of_groups(trainer: Any, examples: Sequence[Example], settings: config.Online, asking: Asking) -> tuple[float, int]:
     """Estimate seconds and tokens of the whole training from one generation, and from learning from a part of it."""
     plan, engine = groups.plan(settings), asking.engine
     asked = [prompts.render(asking.prompt, example.source) for example in examples[: plan["prompts_a_generation"]]]

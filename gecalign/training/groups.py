@@ -8,19 +8,26 @@ from gecalign import config
 from gecalign.corpus.examples import Example
 
 
-def plan(settings: config.GRPO) -> dict[str, int]:
+def part(settings: config.Online) -> str:
+    """Return the part of a profile that settings are: "grpo"."""
+    return type(settings).__name__.lower()
+
+
+def plan(settings: config.Online) -> dict[str, int]:
     """Return how many prompts and samples there are an update, a generation and in all.
 
     Raises:
         ValueError: the samples of a generation are no multiple of the group size, or a group has one sample.
     """
-    generation = settings.batch_size * settings.updates_per_generation  # samples
+    name, generation = part(settings), settings.batch_size * settings.updates_per_generation  # samples
     if settings.group_size < 2:
-        raise ValueError(f"grpo__group_size is {settings.group_size}: a group needs two samples to compare.")
+        raise ValueError(
+            f"{name}__group_size is {settings.group_size}: a group needs two samples to compare."
+        )
     if generation % settings.group_size:
         raise ValueError(
             f"a generation has {generation} samples (batch_size {settings.batch_size} times updates_per_generation "
-            f"{settings.updates_per_generation}), which is no multiple of grpo__group_size, {settings.group_size}."
+            f"{settings.updates_per_generation}), which is no multiple of {name}__group_size, {settings.group_size}."
         )
     generations = -(-settings.steps // settings.updates_per_generation)
     return {
@@ -44,10 +51,11 @@ def in_words(plan: dict[str, int]) -> str:
     )
 
 
-def check_enough(examples: Sequence[Example], plan: dict[str, int]) -> None:
+def check_enough(examples: Sequence[Example], settings: config.Online) -> None:
     """Raise ValueError where there are too few prompts for one generation."""
-    if len(examples) < plan["prompts_a_generation"]:
+    needed, name = plan(settings)["prompts_a_generation"], part(settings)
+    if len(examples) < needed:
         raise ValueError(
-            f"a generation takes {plan['prompts_a_generation']} prompts, and there are only {len(examples)}. Lower "
-            "grpo__batch_size, raise grpo__group_size, or give more (data__preference_rows)."
+            f"a generation takes {needed} prompts, and there are only {len(examples)}. Lower {name}__batch_size, raise "
+            f"{name}__group_size, or give more (data__preference_rows)."
         )

@@ -5,21 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import pandas as pd
-from datasets import Dataset
 from transformers import PreTrainedModel
-from trl import GRPOConfig
-from trl.trainer.utils import add_fused_lm_head
+from trl import GRPOConfig, GRPOTrainer
 
 from gecalign import config
 from gecalign.corpus.examples import Example
-from gecalign.models.lm_head import use_plain_head
 from gecalign.models.loading import Loaded
-from gecalign.preferences import rewards
-from gecalign.training import arguments, estimates, groups, loop, vllm_sampling
-from gecalign.training.rows import lengths, prompted
+from gecalign.training import online
 from gecalign.training.setup import Run
-from gecalign.training.watched import Watched
 
 
 def train(
@@ -30,75 +23,31 @@ def train(
     run: Run,
     shuffle_rewards: bool = False,
 ) -> dict[str, Any]:
-    """Train a model to write more of what a reward prefers among its own samples, a group of them for each prompt.
+    """Train a model to write more of what a reward prefers among its own samples; return the facts.
 
-    Completions, rewards and advantages of the last generation are left in `groups.jsonl`. Returns the facts.
+    A sample's advantage is its reward less the mean of its group, the samples of the same prompt, divided by their
+    standard deviation (`scale_rewards`). The loss is minus the advantage times the ratio of new to old probability,
+    token by token and clipped (Shao et al. 2024, https://arxiv.org/abs/2402.03300, equation 3), plus `beta` times the
+    KL divergence from the reference.
 
     Args:
         start: the model and its tokenizer. The model is trained in place; the best checkpoint is what is kept.
-        reference: what the KL divergence in the log is measured from where `beta` is 0. With `beta` above 0
-            it is a part of the loss, and TRL loads the reference from where the model was loaded from.
+        reference: what the KL divergence is measured from, see `online.trainer`.
         shuffle_rewards: whether the rewards of a group are dealt out to its samples at random, as a control.
     """
     made = trainer(start, reference, examples, settings, run)
-    plan = groups.plan(settings)
-    seconds, tokens = estimates.of_groups(made, examples, settings, run.asking)
-    estimates.announce("grpo", seconds, f"{groups.in_words(plan)}, about {tokens:,} tokens; ")
-    made.groups_file, made.shuffle_rewards = run.folder / "groups.jsonl", shuffle_rewards
-    facts = loop.run(made, run.folder)
-    if made.use_vllm:
-        vllm_sampling.release(made.vllm_generation)
-    mean_length = pd.read_csv(run.folder / "log.csv")["completions/mean_length"].mean()  # tokens, EOS included
-    return {**facts, **plan, "sampled_tokens": round(plan["samples_in_all"] * mean_length)}
+    made.shuffle_rewards = shuffle_rewards
+    return online.trained(made, examples, settings, run)
 
 
 def trainer(
     start: Loaded, reference: PreTrainedModel, examples: Sequence[Example], settings: config.GRPO, run: Run
-) -> Watched:
-    """Return TRL's trainer on prompts and a reward, ready to train.
-
-    Raises:
-        ValueError: the samples of a generation cannot be divided into groups, or there are too few prompts for one.
-    """
-    groups.check_enough(examples, groups.plan(settings))
-    model, tokenizer = start
-    objective, new = rewards.objective(settings.reward), run.asking.decoding.max_new_tokens
-    rows = prompted(examples, run.asking.prompt)
-    longest = max(lengths([{"text": row["prompt"]} for row in rows], tokenizer)) + new
-    later = 1 if settings.beta and not run.lora.rank else 0  # TRL's own reference, beside that of the KL divergence
-    sizes = arguments.Rows(longest, scored=new)
-    fits = arguments.micro_batch(settings, model, run, sizes, frozen=1 + later, later=later)
-    shared = arguments.shared(settings, settings.steps, run, fits)
-    made = loop.measured(
-        Watched, evaluate_loss=False
-    )(
-        model=model,
-        processing_class=tokenizer,
-        peft_config=arguments.adapters(run.lora),
-        reward_funcs=[rewards.for_trl(reward) for reward in objective.rewards],
-        args=arguments.of(
-            GRPOConfig,
-            reward_weights=list(objective.weights),
-            multi_objective_aggregation=settings.multi_objective,
-            num_generations=settings.group_size,
-            steps_per_generation=shared["gradient_accumulation_steps"] * settings.updates_per_generation,
-            max_completion_length=new,
-            temperature=settings.temperature,
-            top_p=settings.top_p,
-            beta=settings.beta,
-            epsilon=settings.epsilon,
-            loss_type=settings.loss,
-            scale_rewards=settings.scale_rewards,
-            include_num_input_tokens_seen="no",  # the trainer counts them itself
-            **vllm_sampling.arguments(run.engine, longest),
-            **shared | {"per_device_eval_batch_size": settings.group_size},
-        ),
-        train_dataset=Dataset.from_list(rows),
-        eval_dataset=Dataset.from_list(rows[:1]),  # not used: what is evaluated is dev BLEU
-    )
-    add_fused_lm_head(reference, temperature=settings.temperature)
-    use_plain_head(reference, settings.temperature)
-    made.kl_reference, made.engine = reference.eval(), run.engine
-    # a training that is resumed draws new samples, so it may be cut off only where it would have drawn new ones anyway
-    checkpoints = arguments.even_steps(settings.steps, settings.evaluations, settings.updates_per_generation)
-    return loop.finish(made, run, checkpoints, "grpo", settings.temperature)
+) -> Any:
+    """Return TRL's trainer on prompts and a reward, ready to train; raises what `online.trainer` does."""
+    own = {
+        "multi_objective_aggregation": settings.multi_objective,
+        "loss_type": settings.loss,
+        "scale_rewards": settings.scale_rewards,
+    }
+    method = online.Method(GRPOTrainer, GRPOConfig, own)
+    return online.trainer(method, start, reference, examples, settings, run)

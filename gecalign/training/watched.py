@@ -1,4 +1,4 @@
-"""GRPO's trainer with open eyes: the KL divergence in its log, the groups of its last generation in a file."""
+"""A trainer that learns from its own samples, with open eyes: the KL divergence in its log, its groups in a file."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any
 import pandas as pd
 import torch
 from transformers import PreTrainedModel
-from trl import GRPOTrainer
 
 from gecalign import config
 from gecalign.models import loading
@@ -19,64 +18,70 @@ from gecalign.training import health
 NO_PROBABILITIES = ("probability tensor contains", "device-side assert")
 
 
-class Watched(GRPOTrainer):
-    """TRL's trainer; it logs the KL divergence even where the loss does not contain it, and keeps the last groups.
+def watched(trainer_class: type) -> type:
+    """Return TRL's trainer class; it logs the KL divergence even where nothing is trained for it, and keeps groups.
 
     Both models are taken at the temperature that samples are drawn at. Where samples are older than the policy, or
     `top_p` cuts their distribution, they are not the policy's own, and the estimate is only roughly its divergence.
     """
 
-    kl_reference: PreTrainedModel
-    engine: config.Engine
-    groups_file: Path | None = None
-    shuffle_rewards: bool = False
+    class Watched(trainer_class):  # type: ignore[misc, valid-type]
+        kl_reference: PreTrainedModel
+        engine: config.Engine
+        groups_file: Path | None = None
+        shuffle_rewards: bool = False
 
-    def _generate(self, *args: Any) -> Any:
-        # around all tokens, or the weights would be converted for each anew
-        with loading.autocast(self.engine), loading.converted_once(self.model):
-            try:
-                return super()._generate(*args)
-            except RuntimeError as error:
-                if not any(words in str(error) for words in NO_PROBABILITIES):
-                    raise
-                fault = "the probabilities that samples are drawn with are no finite numbers"
-                raise store.Spoiled(health.broken(fault, self.args, self.state.global_step, "grpo")) from error
+        def _generate(self, *args: Any) -> Any:
+            # around all tokens, or the weights would be converted for each anew
+            with loading.autocast(self.engine), loading.converted_once(self.model):
+                try:
+                    return super()._generate(*args)
+                except RuntimeError as error:
+                    if not any(words in str(error) for words in NO_PROBABILITIES):
+                        raise
+                    fault = "the probabilities that samples are drawn with are no finite numbers"
+                    raise store.Spoiled(
+                        health.broken(fault, self.args, self.state.global_step, self.watch.part)
+                    ) from error
 
-    def _calculate_rewards(self, *args: Any) -> Any:
-        rewarded = super()._calculate_rewards(*args)  # (samples of all processes, rewards), group by group
-        if not self.shuffle_rewards:
-            return rewarded
-        # drawn from seed and update alone, so that a resumed training deals as an uninterrupted one
-        order = torch.Generator().manual_seed(self.args.seed + 1000 * self.state.global_step)
-        groups = rewarded.view(-1, self.num_generations, rewarded.shape[-1])
-        dealt = torch.rand(groups.shape[:2], generator=order).argsort(dim=1).to(rewarded.device)
-        return groups.gather(1, dealt.unsqueeze(-1).expand_as(groups)).view_as(rewarded)
+        def _calculate_rewards(self, *args: Any) -> Any:
+            rewarded = super()._calculate_rewards(*args)  # (samples of all processes, rewards), group by group
+            if not self.shuffle_rewards:
+                return rewarded
+            # drawn from seed and update alone, so that a resumed training deals as an uninterrupted one
+            order = torch.Generator().manual_seed(self.args.seed + 1000 * self.state.global_step)
+            groups = rewarded.view(-1, self.num_generations, rewarded.shape[-1])
+            dealt = torch.rand(groups.shape[:2], generator=order).argsort(dim=1).to(rewarded.device)
+            return groups.gather(1, dealt.unsqueeze(-1).expand_as(groups)).view_as(rewarded)
 
-    def _get_per_token_logps_and_entropies(self, model: Any, *args: Any, **kwargs: Any) -> Any:
-        result = super()._get_per_token_logps_and_entropies(model, *args, **kwargs)
-        if torch.is_grad_enabled():  # so this is the policy, in the loss
-            self._policy_logps = result[0].detach()
-        return result
+        def _get_per_token_logps_and_entropies(self, model: Any, *args: Any, **kwargs: Any) -> Any:
+            result = super()._get_per_token_logps_and_entropies(model, *args, **kwargs)
+            if torch.is_grad_enabled():  # so this is the policy, in the loss
+                self._policy_logps = result[0].detach()
+            return result
 
-    def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> Any:
-        loss = super()._compute_loss(model, inputs)
-        if self.beta == 0:  # else the trainer has done it
-            mask = inputs["completion_mask"]
-            ids = torch.cat([inputs["prompt_ids"], inputs["completion_ids"]], dim=1)
-            attended = torch.cat([inputs["prompt_mask"], mask], dim=1)
-            with torch.no_grad(), loading.autocast(self.engine):
-                asked = self._get_per_token_logps_and_entropies(self.kl_reference, ids, attended, mask.shape[1])
-                difference = asked[0] - self._policy_logps
-                # an estimate from the policy's own samples that is never negative, as TRL and the GRPO paper have it
-                divergence = difference.exp() - difference - 1
-                mean = (divergence * mask).sum() / mask.sum().clamp(min=1)
-            self._metrics["train"]["kl"].append(self.accelerator.gather(mean).mean().item())
-        return loss
+        def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> Any:
+            loss = super()._compute_loss(model, inputs)
+            if self.beta == 0:  # else the trainer has done it
+                mask = inputs["completion_mask"]
+                ids = torch.cat([inputs["prompt_ids"], inputs["completion_ids"]], dim=1)
+                attended = torch.cat([inputs["prompt_mask"], mask], dim=1)
+                with torch.no_grad(), loading.autocast(self.engine):
+                    asked = self._get_per_token_logps_and_entropies(self.kl_reference, ids, attended, mask.shape[1])
+                    difference = asked[0] - self._policy_logps
+                    # an estimate from the policy's own samples, never negative, as TRL and the GRPO paper have it
+                    divergence = difference.exp() - difference - 1
+                    mean = (divergence * mask).sum() / mask.sum().clamp(min=1)
+                self._metrics["train"]["kl"].append(self.accelerator.gather(mean).mean().item())
+            return loss
 
-    def _save_checkpoint(self, *args: Any) -> None:
-        super()._save_checkpoint(*args)
-        if self.groups_file and processes.is_main():
-            columns = {"prompt": self._logs["prompt"], "completion": self._logs["completion"]}
-            columns |= {f"reward {name}": values for name, values in self._logs["rewards"].items()}
-            columns["advantage"] = self._logs["advantages"]
-            pd.DataFrame(columns).to_json(self.groups_file, orient="records", lines=True, force_ascii=False)
+        def _save_checkpoint(self, *args: Any) -> None:
+            super()._save_checkpoint(*args)
+            if self.groups_file and processes.is_main():
+                columns = {"prompt": self._logs["prompt"], "completion": self._logs["completion"]}
+                columns |= {f"reward {name}": values for name, values in self._logs["rewards"].items()}
+                columns["advantage"] = self._logs["advantages"]
+                pd.DataFrame(columns).to_json(self.groups_file, orient="records", lines=True, force_ascii=False)
+
+    Watched.__name__ = trainer_class.__name__
+    return Watched

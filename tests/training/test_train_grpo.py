@@ -11,13 +11,13 @@ import pandas as pd
 import pytest
 import torch
 from methods import DECODING, PROMPT, Interrupted, interrupt_after, kill_after, run, same, unmoved
+from trl import GRPOTrainer
 
 from gecalign import prompts
 from gecalign.config import GRPO, Decoding, Engine
 from gecalign.models import loading
 from gecalign.preferences import rewards
 from gecalign.training import groups, grpo
-from gecalign.training import watched as trainers
 
 # the small base writes gibberish, of which "length" likes some more than other
 SETTINGS = GRPO(
@@ -332,7 +332,7 @@ def test_training_that_is_killed_goes_on_to_the_same_weights(base, whole, tmp_pa
 
 def test_shuffled_rewards_are_those_of_the_group_dealt_out_anew_at_every_update(base, tmp_path, monkeypatch):
     given = torch.arange(16.0).view(16, 1)
-    monkeypatch.setattr(trainers.GRPOTrainer, "_calculate_rewards", lambda *_: given.clone())
+    monkeypatch.setattr(GRPOTrainer, "_calculate_rewards", lambda *_: given.clone())
     trainer = trainer_of(base, tmp_path)
     assert torch.equal(trainer._calculate_rewards([]), given)
     trainer.shuffle_rewards = True
