@@ -319,6 +319,12 @@ def assign(profile: Profile, changes: Mapping[str, object], name: str | None = N
     return dataclasses.replace(profile, name=name or profile.name, **replaced)  # type: ignore[arg-type]
 
 
+def online(profile: Profile) -> list[Online]:
+    """Return the settings of all methods that learn from their own samples."""
+    parts = [getattr(profile, one.name) for one in dataclasses.fields(profile)]
+    return [part for part in parts if isinstance(part, Online)]
+
+
 def check(profile: Profile) -> None:
     """Look at every value of a profile, however it was put together.
 

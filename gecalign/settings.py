@@ -7,6 +7,7 @@ import re
 
 from gecalign import config
 from gecalign.runtime.store import digest_of
+from gecalign.systems import ASKED_FOR
 
 PARTS = {
     one.name: [field.name for field in dataclasses.fields(getattr(config.TINY, one.name))]
@@ -29,4 +30,6 @@ def settings_digest(profile: config.Profile) -> str:
     values = dataclasses.asdict(profile)
     left_out = {"name", "about", "reward_check", "engine", "mismatched_prompt"}
     left_out |= {"lora"} if profile.lora.rank == 0 else set()
+    # a method that is trained only when it is asked for came later than the record: it counts where somebody changed it
+    left_out |= {part for part in ASKED_FOR if getattr(profile, part) == getattr(config.Profile(""), part)}
     return digest_of({part: values[part] for part in values if part not in left_out})

@@ -6,14 +6,20 @@ How each is made stands in `gecalign.study.trained`; what it costs, in `gecalign
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
 class System:
-    """A system: its label in tables and figures, and what it is in a sentence."""
+    """A system: its label in tables and figures, what it is in a sentence, and where it belongs.
+
+    Those of the "comparison" are in the tables of chapter 7; each "mistake" of chapter 9 is trained over the same seeds;
+    what is "asked for" is trained when somebody does so, and is not in the record.
+    """
 
     label: str
     about: str
+    place: Literal["comparison", "mistake", "asked for"] = "comparison"
 
 
 SYSTEMS = {
@@ -32,14 +38,20 @@ SYSTEMS = {
     "grpo-shuffled": System("GRPO, shuffled rewards", "as GRPO, but rewards are dealt out at random within each group"),
     "sft-careful": System("SFT on careful references", "trained on the references that preferences are judged by"),
     "best-of-n": System("best of n (oracle)", "SFT's best sample, chosen by the reward, which knows the reference"),
-    # Mistakes of chapter 9, trained over the same seeds; not in the tables of chapter 7.
-    "sft-unmasked": System("SFT, loss on the prompt too", "as SFT, but the loss is not masked to the completion"),
-    "dpo-two-temperatures": System("DPO, two temperatures", "as DPO, but half of the samples are drawn much warmer"),
+    "sft-unmasked": System(
+        "SFT, loss on the prompt too", "as SFT, but the loss is not masked to the completion", "mistake"
+    ),
+    "dpo-two-temperatures": System(
+        "DPO, two temperatures", "as DPO, but half of the samples are drawn much warmer", "mistake"
+    ),
 }
 
 LABELS = {name: system.label for name, system in SYSTEMS.items()}
-MISTAKES = ("sft-unmasked", "dpo-two-temperatures")
-COMPARED = tuple(name for name in SYSTEMS if name not in MISTAKES)
+COMPARED, MISTAKES, ASKED_FOR = (
+    tuple(name for name, system in SYSTEMS.items() if system.place == place)
+    for place in ("comparison", "mistake", "asked for")
+)
+RECORDED = tuple(name for name in SYSTEMS if name not in ASKED_FOR)  # what `gecalign study` makes with every seed
 
 CONTROL = "sft-continued"  # what a method has to beat: as many updates, and no preferences
 WITHOUT_MODEL = ("copy", "best-of-n")  # outputs without weights of their own

@@ -180,9 +180,7 @@ def make(study: Study, seeds: int = 1, machine: Machine | None = None, rates: Sp
 
 def by_system(study: Study, seeds: int) -> dict[tuple[int, str], float]:
     """Return the seconds that each system of each seed still takes: its training and its evaluations."""
-    from gecalign.systems import SYSTEMS
-
-    seconds = {(study.seed + i, system): 0.1 for i in range(seeds) for system in SYSTEMS}
+    seconds = {(study.seed + i, system): 0.1 for i in range(seeds) for system in systems.RECORDED}
     for step in make(study, seeds).steps:
         if (step.seed, step.system) in seconds:
             seconds[step.seed, step.system] += step.left
@@ -216,7 +214,7 @@ class _Planner:
             yield from self._of_seed(one)
 
     def _of_seed(self, study: Study) -> Iterator[Step]:
-        for system in systems.SYSTEMS:
+        for system in systems.RECORDED:
             if system not in systems.UNTRAINED:
                 yield from self._made(study, system)
             for split, decoding in results.evaluations(system):

@@ -11,7 +11,7 @@ import pandas as pd
 
 from gecalign.preferences import pairs
 from gecalign.runtime import store
-from gecalign.systems import SYSTEMS, UNTRAINED
+from gecalign.systems import RECORDED, UNTRAINED
 
 if TYPE_CHECKING:
     from gecalign.study import Study
@@ -84,4 +84,4 @@ def _samples_of(study: Study, system: str) -> store.Stage | None:
 
 def trained() -> list[str]:
     """Return the names of the systems that are trained."""
-    return [system for system in SYSTEMS if system not in UNTRAINED]
+    return [system for system in RECORDED if system not in UNTRAINED]

@@ -25,7 +25,7 @@ from gecalign.runtime import bars, processes, store
 from gecalign.runtime.console import duration
 from gecalign.settings import settings_digest
 from gecalign.study import Study, results
-from gecalign.systems import LABELS, SYSTEMS
+from gecalign.systems import LABELS, RECORDED
 
 ENOUGH = 5  # seeds; with two, a nominal 5 % of false findings can be 13 % (tests/statistics/test_seeds.py)
 
@@ -49,7 +49,7 @@ def study(profile: str | config.Profile, seeds: int, jobs: int | None = None, ex
     first = studies[0]
     first.corpus  # noqa: B018 - shared by all, so made before they start
     spec = {"profile": settings_digest(first.profile), "data": first.corpus.content, "seeds": seeds,
-            "systems": list(SYSTEMS), "tables": list(results.TABLES)}  # fmt: skip
+            "systems": list(RECORDED), "tables": list(results.TABLES)}  # fmt: skip
 
     def make(folder: Path) -> dict[str, Any]:
         start = time.perf_counter()
@@ -95,7 +95,7 @@ def publish(folder: Path, to: Path) -> None:
 
 def run_seed(study: Study, report: Report) -> None:
     """Make everything that the results need of one seed."""
-    for system in SYSTEMS:
+    for system in RECORDED:
         for split, name in results.evaluations(system):
             study.evaluation(system, split, results.decoding(study.profile, name))
         report(system)
@@ -104,13 +104,13 @@ def run_seed(study: Study, report: Report) -> None:
 
 
 def _run_all(studies: Sequence[Study], jobs: int, expected: Expected | None) -> None:
-    seconds = dict.fromkeys([(one.seed, system) for one in studies for system in SYSTEMS], 1.0)
+    seconds = dict.fromkeys([(one.seed, system) for one in studies for system in RECORDED], 1.0)
     seconds |= expected(studies[0], len(studies)) if expected else {}
     total = sum(seconds.values())
     about = f": about {duration(total / jobs)}; " if expected else "; "
     console = Console(stderr=True, quiet=not processes.is_main())
     console.print(
-        f"[study] {len(studies)} seeds of {len(SYSTEMS)} systems, {jobs} at a time{about}what is finished is kept. "
+        f"[study] {len(studies)} seeds of {len(RECORDED)} systems, {jobs} at a time{about}what is finished is kept. "
         "`gecalign plan` shows more.",
         markup=False, highlight=False,
     )  # fmt: skip

@@ -39,7 +39,7 @@ from gecalign.runtime import store
 from gecalign.settings import settings_digest
 from gecalign.study import accounts, diagnostics, mistakes
 from gecalign.study.evaluation import Outputs
-from gecalign.systems import SYSTEMS, UNTRAINED
+from gecalign.systems import RECORDED, UNTRAINED
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -192,7 +192,7 @@ def collect(studies: Sequence[Study], folder: Path) -> None:
     """Write what the studies, one profile with several seeds, have measured into a folder."""
     import pandas as pd
 
-    made = [(s, system, split, name) for s in studies for system in SYSTEMS for split, name in evaluations(system)]
+    made = [(s, system, split, name) for s in studies for system in RECORDED for split, name in evaluations(system)]
     predictions, scores = [], []
     for study, system, split, name in made:
         found = study.evaluation(system, split, decoding(study.profile, name))
@@ -302,7 +302,7 @@ def _record(studies: Sequence[Study]) -> dict[str, Any]:
         "profile": asdict(first.profile),
         "settings": settings_digest(first.profile),
         "seeds": [study.seed for study in studies],
-        "systems": list(SYSTEMS),
+        "systems": list(RECORDED),
         "signatures": evaluated.scores.signatures(),
         "prompt": evaluated.stage.record["spec"]["prompt"],
         "data": first.corpus.content,

@@ -58,7 +58,8 @@ class Study:
         config.check(self.profile)
         self.seed = config.check_seed(seed)
         prompts.validate(self.profile.prompt)
-        for expression in {self.profile.pairs.reward, self.profile.grpo.reward}:
+        parts = (self.profile.pairs, *config.online(self.profile))
+        for expression in {part.reward for part in parts}:
             rewards.objective(expression)
         self.root = (runs or store.runs_folder()) / self.profile.name
         self.folder = self.root / f"seed-{self.seed}"

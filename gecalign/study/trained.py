@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +111,7 @@ def dpo_two_temperatures(study: Study) -> Stage:
 @trains("grpo")
 def grpo(study: Study) -> Stage:
     """Return the model that GRPO trains on its own samples and the reward."""
-    return _grpo(study, "grpo", shuffle_rewards=False)
+    return _rewarded(study, "grpo", study.profile.grpo)
 
 
 @trains("grpo-shuffled")
@@ -119,18 +120,18 @@ def grpo_shuffled(study: Study) -> Stage:
 
     The control in which all is as in GRPO, but for what is rewarded.
     """
-    return _grpo(study, "grpo-shuffled", shuffle_rewards=True)
+    return _rewarded(study, "grpo-shuffled", study.profile.grpo, shuffle_rewards=True)
 
 
-def _grpo(study: Study, name: str, shuffle_rewards: bool) -> Stage:
-    settings, prompted = study.profile.grpo, study.prompted(study.profile.grpo.split)
+def _rewarded(study: Study, name: str, settings: config.Online, **how: bool) -> Stage:
+    """Train by the method that the settings are of: the file of `gecalign.training` that has the name of their part."""
+    prompted = study.prompted(settings.split)
 
     def make(folder: Path) -> dict[str, Any]:
-        from gecalign.training import grpo
-
+        method = import_module(f"gecalign.training.{type(settings).__name__.lower()}")
         policy, (reference, _) = study.model("sft"), study.model("sft")
         run = study.run(folder, study.sft().facts["dev_bleu"])
-        return grpo.train(policy, reference, prompted, settings, run, shuffle_rewards)
+        return method.train(policy, reference, prompted, settings, run, **how)
 
     updates = f"{settings.steps} updates of {settings.batch_size} samples"
     return _train(study, name, {"sft": study.sft().content}, settings, make, updates)
@@ -196,7 +197,7 @@ def _train(
     study: Study,
     name: str,
     made_from: dict[str, str],
-    settings: config.SFT | config.DPO | config.GRPO,
+    settings: config.SFT | config.DPO | config.Online,
     make: Callable[[Path], dict],
     updates: str,
 ) -> Stage:

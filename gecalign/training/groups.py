@@ -21,9 +21,7 @@ def plan(settings: config.Online) -> dict[str, int]:
     """
     name, generation = part(settings), settings.batch_size * settings.updates_per_generation  # samples
     if settings.group_size < 2:
-        raise ValueError(
-            f"{name}__group_size is {settings.group_size}: a group needs two samples to compare."
-        )
+        raise ValueError(f"{name}__group_size is {settings.group_size}: a group needs two samples to compare.")
     if generation % settings.group_size:
         raise ValueError(
             f"a generation has {generation} samples (batch_size {settings.batch_size} times updates_per_generation "
