@@ -13,7 +13,7 @@ from typing import Literal
 class System:
     """A system: its label in tables and figures, what it is in a sentence, and where it belongs.
 
-    Those of the "comparison" are in the tables of chapter 7; each "mistake" of chapter 9 is trained over the same seeds;
+    Those of the "comparison" are in the tables of chapter 7; a "mistake" of chapter 9 is trained over the same seeds;
     what is "asked for" is trained when somebody does so, and is not in the record.
     """
 
@@ -38,12 +38,8 @@ SYSTEMS = {
     "grpo-shuffled": System("GRPO, shuffled rewards", "as GRPO, but rewards are dealt out at random within each group"),
     "sft-careful": System("SFT on careful references", "trained on the references that preferences are judged by"),
     "best-of-n": System("best of n (oracle)", "SFT's best sample, chosen by the reward, which knows the reference"),
-    "sft-unmasked": System(
-        "SFT, loss on the prompt too", "as SFT, but the loss is not masked to the completion", "mistake"
-    ),
-    "dpo-two-temperatures": System(
-        "DPO, two temperatures", "as DPO, but half of the samples are drawn much warmer", "mistake"
-    ),
+    "sft-unmasked": System("SFT, loss on the prompt too", "as SFT, but the loss is not masked", "mistake"),
+    "dpo-two-temperatures": System("DPO, two temperatures", "as DPO, half of the samples drawn much warmer", "mistake"),
 }
 
 LABELS = {name: system.label for name, system in SYSTEMS.items()}

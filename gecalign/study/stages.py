@@ -58,8 +58,7 @@ class Study:
         config.check(self.profile)
         self.seed = config.check_seed(seed)
         prompts.validate(self.profile.prompt)
-        parts = (self.profile.pairs, *config.online(self.profile))
-        for expression in {part.reward for part in parts}:
+        for expression in {self.profile.pairs.reward, *(part.reward for part in config.online(self.profile))}:
             rewards.objective(expression)
         self.root = (runs or store.runs_folder()) / self.profile.name
         self.folder = self.root / f"seed-{self.seed}"
