@@ -223,6 +223,13 @@ class GRPO(Online):
 
 
 @dataclass(frozen=True, slots=True)
+class RLOO(Online):
+    """REINFORCE, leave one out. The KL divergence is taken off its rewards."""
+
+    normalize_advantages: bool = False  # over the batch, to mean 0 and deviation 1
+
+
+@dataclass(frozen=True, slots=True)
 class RewardCheck:
     """What is sampled from the frozen policy to see whether rewards differ within groups; as published."""
 
@@ -287,6 +294,7 @@ class Profile:
     dpo: DPO = field(default_factory=DPO)
     reward_check: RewardCheck = field(default_factory=RewardCheck)
     grpo: GRPO = field(default_factory=GRPO)
+    rloo: RLOO = field(default_factory=RLOO)
     lora: LoRA = field(default_factory=LoRA)
     engine: Engine = field(default_factory=Engine)
     mismatched_prompt: Prompt | None = None  # trained systems are scored with this one, too, as published

@@ -40,6 +40,7 @@ SYSTEMS = {
     "best-of-n": System("best of n (oracle)", "SFT's best sample, chosen by the reward, which knows the reference"),
     "sft-unmasked": System("SFT, loss on the prompt too", "as SFT, but the loss is not masked", "mistake"),
     "dpo-two-temperatures": System("DPO, two temperatures", "as DPO, half of the samples drawn much warmer", "mistake"),
+    "rloo": System("RLOO", "groups as GRPO; the baseline of a sample is the mean reward of the others", "asked for"),
 }
 
 LABELS = {name: system.label for name, system in SYSTEMS.items()}

@@ -123,6 +123,12 @@ def grpo_shuffled(study: Study) -> Stage:
     return _rewarded(study, "grpo-shuffled", study.profile.grpo, shuffle_rewards=True)
 
 
+@trains("rloo")
+def rloo(study: Study) -> Stage:
+    """Return the model that RLOO trains on its own samples and the reward."""
+    return _rewarded(study, "rloo", study.profile.rloo)
+
+
 def _rewarded(study: Study, name: str, settings: config.Online, **how: bool) -> Stage:
     """Train by the method that the settings are of: the file of `gecalign.training` that has the name of their part."""
     prompted = study.prompted(settings.split)

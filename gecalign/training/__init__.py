@@ -1,6 +1,6 @@
 """The three methods through TRL: what differs between them is what differs between these files.
 
-- `sft`, `dpo`, `grpo`: a method each, as `train(...)`, and as the `trainer(...)` of TRL that it runs
+- `sft`, `dpo`, `grpo`, `rloo`: a method each, as `train(...)`, and as the `trainer(...)` of TRL that it runs
 - `setup`: how a run is set up: how the model is asked, by what means, with which seed, and where it writes
 - `online`, `watched`: what methods share that learn from their own samples; the KL divergence in their log
 - `rows`, `groups`: what is trained on
