@@ -75,7 +75,7 @@ def read_file(path: Path) -> list[Row]:
 def _check_columns(where: str, columns: Iterable[str]) -> None:
     if missing := {"src", "tgt"} - set(columns):
         raise ValueError(
-            f"{where} has no column {' and no '.join(sorted(missing))}; its columns: {', '.join(columns)}. "
+            f"{where} has no column {' and no '.join(sorted(missing))}; its columns: {rowfiles.shown(columns)}. "
             "Sources must be called src and corrections tgt."
         )
 

@@ -173,7 +173,7 @@ def _texts(table: Table, column: str, notes: list[str]) -> list[str]:
 def _text(row: Row, column: str, where: str) -> str:
     if column not in row:
         hint = "" if column == "hypothesis" else f" Give the file that has it: --{column}s FILE."
-        raise ValueError(f"{where} has no {column!r}; its columns: {', '.join(row)}.{hint}")
+        raise ValueError(f"{where} has no {column!r}; its columns: {rowfiles.shown(row)}.{hint}")
     text = row[column]
     if not isinstance(text, str):
         shown = repr(text)[:SHOWN]

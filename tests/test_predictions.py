@@ -200,7 +200,7 @@ def test_a_missing_file_is_named(tmp_path):
 
 
 def test_a_folder_is_not_taken_for_a_file(tmp_path):
-    assert "there is no file" in refused(tmp_path, None, [])
+    assert refused(tmp_path, None, []) == f"{tmp_path} is a folder. Give a file in it."
 
 
 # ---- cells and sentences
