@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from gecalign import compare, config, design, metrics
+from gecalign import compare, config, design, markup, metrics
 from gecalign.behaviour import Rates, behaviour, rates
 from gecalign.compare import RESAMPLES, Difference, Equivalence, Interval, ScoreFunction
 from gecalign.design import ALPHA, POWER
@@ -201,7 +201,7 @@ def build(
         level=compare.LEVEL,
         alpha=ALPHA,
         power=POWER,
-        notes=tuple(notes),
+        notes=tuple(map(markup.visible, notes)),
     )  # fmt: skip
 
 
@@ -217,7 +217,7 @@ def named(files: Sequence[Path]) -> dict[str, Path]:
     if twice := [path for path, found in zip(files, real, strict=True) if real.count(found) > 1]:
         raise ValueError(f"{twice[-1]} is given twice: a system cannot be compared with itself.")
     for name in (stem, lambda p: f"{p.parent.name}/{stem(p)}", lambda p: f"{p.parent.name}/{p.name}", str):
-        names = [name(path) for path in real]
+        names = [markup.visible(name(path)) for path in real]
         if len(set(names)) == len(names):
             break
     return dict(zip(names, files, strict=True))
