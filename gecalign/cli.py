@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -235,7 +237,7 @@ def correct(
         str | None, typer.Argument(help='a sentence, such as "She go to school."; - reads lines from standard input')
     ] = None,
     file: Annotated[
-        Path | None, typer.Option("--file", parser=files.path, help="correct the lines of a text file, one by one")
+        Path | None, typer.Option("--file", parser=files.path, help="correct the lines of a text file, also one in .gz")
     ] = None,
     profile: ProfileOption = "tiny",
     seed: SeedOption = 0,
@@ -335,10 +337,11 @@ def score(
     """Score a file of corrections by every metric, beside doing nothing."""
     from gecalign import metrics
     from gecalign.metrics.predictions import read_parallel
+    from gecalign.report.markup import visible
 
     texts = read_parallel(hypotheses, sources, references or [])
     for note in texts.notes:
-        console.tell(f"gecalign: {note}", err=True)
+        console.tell(f"gecalign: {visible(note)}", err=True)
     system = metrics.evaluate(texts.hypotheses, texts.references, texts.sources, texts.truncated)
     nothing = metrics.evaluate(texts.sources, texts.references, texts.sources)
     if as_json:
@@ -346,7 +349,7 @@ def score(
         about = {"n": system.n, "signatures": system.signatures(), "notes": texts.notes}
         console.tell_json({**about, **rows})
         return
-    _print_table({"copy the input": nothing.row(), hypotheses.name: system.row()}, system.n)
+    _print_table({"copy the input": nothing.row(), visible(hypotheses.name): system.row()}, system.n)
     for name, signature in system.signatures().items():
         console.tell(f"{name}: {signature}")
 
@@ -391,7 +394,7 @@ def compare(
     named = report.named(predictions)
     chosen = report.find(baseline, named) if baseline is not None else None
     read = report.read(named, sources, references or [])
-    with Console(stderr=True).status("reading") as status:
+    with Console(stderr=True).status("reading") as status, _said_of_options("margin", "resamples"):
         made = report.build(
             read.systems, read.sources, read.references, chosen, read.truncated, margin, metric, resamples, seed,
             notify=lambda words: status.update(escape(words)), notes=read.notes,
@@ -467,7 +470,7 @@ def main() -> None:
         if os.environ.get("GECALIGN_DEBUG"):
             raise
         words = files.words(error) if isinstance(error, OSError) else str(error)
-        console.tell(f"gecalign: {settings.as_typed(words)}", err=True)
+        console.tell(f"gecalign: {_readable(settings.as_typed(words))}", err=True)
         sys.exit(1)
     except SystemExit as end:  # how typer ends
         if end.code == INTERRUPTED and sys.argv[1:2] and sys.argv[1] in RESUMED:
@@ -475,6 +478,22 @@ def main() -> None:
         if not end.code:
             processes.leave()
         raise
+
+
+def _readable(words: str) -> str:
+    """Return what a message says with signs for what cannot be seen in it: names of files and columns are data, too."""
+    from gecalign.report.markup import visible
+
+    return "\n".join(map(visible, words.split("\n")))
+
+
+@contextmanager
+def _said_of_options(*names: str) -> Iterator[None]:
+    """Let an error about one of these settings name the option that was given."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(re.sub(rf"^({'|'.join(names)}) is ", r"--\1 is ", str(error))) from None
 
 
 def _refuse(context: typer.Context, given: str, why: str, *names: str) -> None:
@@ -516,17 +535,17 @@ def _loader(
 def _lines(file: Path | None) -> Iterator[str]:
     """Return the lines of a text file or of standard input, cleaned."""
     from gecalign import lines
-    from gecalign.corpus.rowfiles import TABLE_SUFFIXES
-    from gecalign.corpus.textfiles import suffix
+    from gecalign.corpus.rowfiles import KINDS
+    from gecalign.corpus.textfiles import STANDARD_INPUT, suffix
 
-    if file is None:
+    if file is None or file == STANDARD_INPUT:
         if sys.stdin is None:
             raise ValueError("there is no standard input. Give a sentence, or --file FILE.")
         return lines.read(console.bytes_in(), "standard input", console.encoding_of_texts(sys.stdin))
-    if suffix(file) in TABLE_SUFFIXES:
+    if suffix(file) in KINDS:
         raise ValueError(f"--file takes plain text, one sentence a line, and {file} is called {suffix(file)}. Take out "
                          "the column of sentences first.")  # fmt: skip
-    return lines.read(file.open("rb"), str(file))
+    return lines.read_file(file)
 
 
 def _check_sentence(text: str) -> None:

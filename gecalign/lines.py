@@ -4,6 +4,10 @@ Every line that comes in gives exactly one that goes out, in order, and goes out
 cleaned as the rows of a corpus are (`examples.cleaned`); outputs are, too, so that none holds a line end. Lines that
 are waiting are corrected together, `AT_ONCE` at most: a file is corrected in full batches, and who types, or sends a
 line now and then, waits for no other line.
+
+Lines end as they do in every file (`gecalign.textfiles`), and a file may be compressed or in UTF-16, as there. A stream
+is read line by line, in one encoding; what can be seen of it in time is refused as a file would be: what is no text,
+JSON, a table, M2.
 """
 
 from __future__ import annotations
@@ -13,18 +17,27 @@ import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gecalign import prompts
 from gecalign.config import Decoding, Engine, Prompt
+from gecalign.corpus import textfiles
 from gecalign.corpus.examples import cleaned
-from gecalign.corpus.textfiles import likely_encoding
+from gecalign.corpus.rowfiles import SEPARATORS, looks_like
+from gecalign.corpus.textfiles import STANDARD_INPUT, check_is_text, likely_encoding
 from gecalign.runtime import processes
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 AT_ONCE = 512
+FIRST_LINES = 2  # of a stream, by which M2 and tables are known
+NOT_SENTENCES = {  # what a file looks like that holds no sentences alone, in words, and how to take them out
+    "JSON": ("holds JSON", "jq -r .source FILE"),
+    "table": ("looks like a table", "tail -n +2 FILE | cut -f2"),
+    "M2": ("is M2, tokens and edits", "grep '^S ' FILE | cut -c3-"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +81,13 @@ def read(stream: Iterable[bytes], name: str, encoding: str = "utf-8") -> Iterato
     """Yield the lines of a stream, cleaned; a last one without a line feed is one, too.
 
     Raises:
-        ValueError: a line is not of this encoding; those before it have been given.
+        ValueError: a line is no text or not of this encoding, or the first two show that these are no lines of
+            sentences; those before it have been given.
     """
-    for number, line in enumerate(stream, start=1):
+    start = ""
+    for number, line in enumerate(_ended(stream), start=1):
+        if number == 1 or b"\0" in line:
+            check_is_text(f"line {number} of {name}", line, STANDARD_INPUT)
         try:
             text = line.decode(encoding)
         except UnicodeDecodeError as error:
@@ -79,7 +96,49 @@ def read(stream: Iterable[bytes], name: str, encoding: str = "utf-8") -> Iterato
                 f"line {number} of {name} is not {encoding.upper()}: byte {line[error.start]:#04x} at position "
                 f"{error.start}. Convert it before, for example with: iconv -f {found} -t utf-8"
             ) from None
+        if number <= FIRST_LINES:
+            start += text
+            check_are_sentences(start, name)
         yield cleaned(text)
+
+
+def read_file(path: Path) -> Iterator[str]:
+    """Yield the lines of a text file, cleaned; of a pipe, as they come.
+
+    Raises:
+        ValueError: there is no such file, or it is not one of sentences, a line each, in UTF-8.
+    """
+    if textfiles.unnamed(path):
+        with path.open("rb") as stream:
+            yield from read(stream, str(path))
+        return
+    text = textfiles.read_text(path)
+    check_are_sentences(text, str(path))
+    yield from map(cleaned, textfiles.lines(text) if text else ())
+
+
+def check_are_sentences(text: str, name: str) -> None:
+    """Raise ValueError where a text, or its beginning, is that of JSON, a table or M2.
+
+    A single word, or sentences in quotes, are sentences here, whatever they look like.
+    """
+    kind, first = looks_like(text), text.lstrip("\ufeff").split("\n", 1)[0]
+    if kind is None or (kind == "table" and not any(mark in first for mark in SEPARATORS)) or first[:1] == '"':
+        return
+    what, way_out = NOT_SENTENCES[kind]
+    raise ValueError(
+        f"{name} {what}, and what is corrected is one sentence a line. Take the sentences out first, for example with: "
+        f"{way_out}"
+    )
+
+
+def _ended(stream: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield lines as they end in files: by line feeds, and where there is none, by carriage returns."""
+    for number, line in enumerate(stream):
+        if number or line.endswith(b"\n"):
+            yield line
+        else:
+            yield from line.removesuffix(b"\r").split(b"\r")
 
 
 def each(lines: Iterator[str], ask: Callable[[], Asker]) -> Iterator[Corrected]:

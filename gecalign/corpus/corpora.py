@@ -15,7 +15,7 @@ from pathlib import Path
 from gecalign.config import Data
 from gecalign.corpus import rowfiles
 from gecalign.corpus.rowfiles import Row
-from gecalign.corpus.textfiles import stem, suffix
+from gecalign.corpus.textfiles import stem, suffix, unnamed
 from gecalign.runtime import processes
 
 READ = ("train", "validation")  # splits; the others are cut from train
@@ -27,12 +27,26 @@ def read_rows(config: Data) -> dict[str, Iterable[Mapping[str, object]]]:
     Raises:
         ValueError: there is no such thing, no `train`, two files for one split, or what `read_file` raises.
     """
-    path = Path(config.source).expanduser()
+    path = local_path(config)
     if path.is_dir():
         return {name: read_file(file) for name, file in _splits(path).items()}
     if path.exists() or suffix(path) in rowfiles.TABLE_SUFFIXES:
         return {"train": read_file(path)}
     return _read_hub(config)
+
+
+def local_path(config: Data) -> Path:
+    """Return the file or folder that a source names, if it is one.
+
+    Raises:
+        ValueError: it is standard input or a pipe, which can be read once only.
+    """
+    path = Path(config.source).expanduser()
+    if unnamed(path):
+        raise ValueError(
+            f"data__source is {config.source}: a corpus is read more than once, and known by its content. Give a file."
+        )
+    return path
 
 
 def _splits(folder: Path) -> dict[str, Path]:
@@ -76,7 +90,7 @@ def read_file(path: Path) -> list[Row]:
 def _check_columns(where: str, columns: Iterable[str]) -> None:
     if missing := {"src", "tgt"} - set(columns):
         raise ValueError(
-            f"{where} has no column {' and no '.join(sorted(missing))}; its columns: {', '.join(columns)}. "
+            f"{where} has no column {' and no '.join(sorted(missing))}; its columns: {rowfiles.shown(columns)}. "
             "Sources must be called src and corrections tgt."
         )
 

@@ -42,6 +42,8 @@ INSTRUCTIONS = (
 
 ALIKE = 0.6  # from which similarity on a head is that of the reference; instructions reach 0.4
 
+NAMED = {"src": "source", "tgt": "reference"}  # columns, and what is in them
+
 SPLITS = ("train", "preference", "dev", "test", "validation")
 
 
@@ -69,7 +71,7 @@ def content_digest(config: Data) -> str:
         folder = Path(__file__).parent / "tinygec"
         files = [path for path in (*folder.rglob("*.py"), *folder.rglob("*.toml")) if path.name != "pretrain.py"]
         return digest_of({path.relative_to(folder).as_posix(): file_digest(path) for path in files})
-    path = Path(config.source).expanduser()
+    path = corpora.local_path(config)
     if path.is_dir():
         return digest_of(file_digests(path))
     return file_digest(path)[:12] if path.exists() else f"{config.source}@{config.revision}"
@@ -118,7 +120,10 @@ def clean(rows: Iterable[Mapping[str, object]], config: Data, dropped: Counter[s
     seen_pairs: set[tuple[str, str]] = set()
     for number, row in enumerate(found):
         if config.task and row.get("task") != config.task:
-            dropped[f"task is not {config.task}"] += 1
+            dropped[f"task is not {config.task}" if "task" in row else f"no task, and data__task is {config.task}"] += 1
+            continue
+        if not_text := [name for name in ("src", "tgt") if _is_other(row[name])]:
+            dropped[f"{NAMED[not_text[0]]} is not a text"] += 1
             continue
         source, reference = _text(row["src"]), _text(row["tgt"])
         source = _text(strip_instruction(source, reference)) if config.task else source
@@ -137,7 +142,15 @@ def _name(row: Mapping[str, object]) -> str | None:
 
 
 def _numbered(number: int, given: Collection[str | None]) -> str:
-    return str(number) if str(number) not in given else f"row {number}"
+    name = str(number)
+    while name in given:
+        name = f"row {name}"
+    return name
+
+
+def _is_other(value: object) -> bool:
+    """Return whether a cell holds something, and no text."""
+    return not isinstance(value, str) and cells.identity(value) is not None
 
 
 def _text(value: object) -> str:
@@ -149,7 +162,7 @@ def _unusable(source: str, reference: str, name: str, ids: set, pairs: set, max_
         (not source, "source is empty"),
         (not reference, "reference is empty"),
         # JSON can spell half of a surrogate pair, which no file can hold and no tokenizer reads
-        (half_of_a_character(source + reference) is not None, "not valid Unicode"),
+        (half_of_a_character(source + reference + name) is not None, "not valid Unicode"),
         (max(len(source), len(reference)) > max_chars, f"longer than {max_chars} characters"),
         # a byte-level tokenizer may make a token of every byte, and a prompt must not outgrow a model's context
         (max(map(_bytes, (source, reference))) > max_chars, f"longer than {max_chars} bytes"),

@@ -4,26 +4,28 @@ What a file is says its suffix, in letters of any case, and before `.gz`:
 
 - `.jsonl`, `.ndjson`: an object a line, empty lines left out; `.json`: the same, or one list of objects;
 - `.csv`, `.tsv`, `.tab`: names in the first line, which also tells what separates cells: comma, semicolon or tab
-  (Excel's `sep=;` in front of it is read); quotes as CSV has them. An empty line is no row, but in a file of one column
-  it is an empty cell;
+  (Excel's `sep=;` in front of it is read); quotes as CSV has them, blanks before one left out. Between tabs they are
+  that only if the file has them as programs write them (`_quotes_are_letters`): whoever puts columns side by side with
+  `paste` quotes nothing, and a sentence may begin with a quote. An empty line is no row, but in a file of one column it
+  is an empty cell;
 - `.parquet`: columns;
 - any other: plain text, one sentence a line, where the caller takes that. If it looks like a table, like JSON, or like
   M2, it is not plain text that came, and the answer is a question. What has no name (standard input, a pipe) is
   read as what it looks like.
 
-A name that stands twice, among columns or in an object, is refused: one of the two would be lost.
+Names of columns that are known are known in letters of any case, with or without blanks around. A name that stands
+twice, among columns or in an object, is refused: one of the two would be lost.
 """
 
 from __future__ import annotations
 
 import csv
-import itertools
 import json
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from gecalign.corpus.textfiles import lines, read_text, suffix, unnamed
+from gecalign.corpus.textfiles import decoded, lines, read_bytes, read_text, suffix, unnamed
 
 Row = dict[str, object]
 
@@ -38,6 +40,9 @@ OFTEN = frozenset({  # what columns are called, in small letters
     "id", "_id", "truncated", "hypothesis", "source", "reference", "src", "tgt", "trg", "text", "sentence", "input",
     "output", "target", "prediction", "correction", "corrected", "original", "hyp", "ref",
 })  # fmt: skip
+ALWAYS = ("id", "_id", "task", "truncated")  # names that are looked for wherever they stand
+LONG_NAME, MANY_NAMES = 40, 20  # characters of a name, and names, that an error shows
+QUOTED = re.compile('"(?:[^"]|"")*"')
 M2 = re.compile(r"^S .*\n(?:A -?\d+ -?\d+\|\|\|)", re.MULTILINE)
 ABOUT_M2 = (
     "{} is M2: tokens and edits, no sentences. Give the sentences, one a line: sources with "
@@ -56,15 +61,15 @@ def read(path: Path, keys: Sequence[str], column: str | None = None) -> list[Row
     Raises:
         ValueError: there is no such file, it is not well formed, or not what its name says; see above.
     """
-    kind = KINDS.get(suffix(path))
-    if kind == "Parquet":
-        return _parquet(path)
-    text = read_text(path)
+    kind, raw = KINDS.get(suffix(path)), read_bytes(path)
+    if kind == "Parquet" or (kind is None and unnamed(path) and raw.startswith(b"PAR1")):
+        return _parquet(path, raw, keys)
+    text = decoded(path, raw)
     if kind is None and (kind := looks_like(text)) and not unnamed(path) and kind != "M2":
         raise ValueError(_question(path, kind))
     if kind == "M2":
         raise ValueError(ABOUT_M2.format(path))
-    if not text.strip():
+    if not text.strip() and (kind or column is None or not text):
         return []
     if kind is None and column is None:
         raise ValueError(f"{path} is of no kind that can be read. Kinds: {', '.join(sorted(TABLE_SUFFIXES))}.")
@@ -84,18 +89,28 @@ def looks_like(text: str) -> str | None:
     if M2.search(start[:100_000].replace("\r\n", "\n")):
         return "M2"
     found = lines(start)
-    if (start[:1] == "[" and start[1:].lstrip()[:1] == "{") or (start[:1] == "{" and _is_object(found[0])):
+    if start[:1] in ("[", "{", '"') and _is_json(start, found):
         return "JSON"
     tabs = {line.count("\t") for line in found if line}
     same_tabs = len(found) > 1 and len(tabs) == 1 and tabs != {0}
     return "table" if _is_header(found[0]) or same_tabs else None
 
 
-def _is_object(line: str) -> bool:
+def _is_json(text: str, found: Sequence[str]) -> bool:
+    """Return whether a text holds objects, a list of anything, or several strings, a line each, and nothing else."""
+    if text[0] == "[":
+        return text[1:].lstrip()[:1] == "{" or isinstance(_json_or_none(text), list)
+    if text[0] == "{":  # which may be one over several lines
+        return found[0].strip() == "{" or isinstance(_json_or_none(found[0]), dict)
+    filled = [line for line in found if line.strip()]
+    return len(filled) > 1 and all(isinstance(_json_or_none(line), str) for line in filled)
+
+
+def _json_or_none(text: str) -> object:
     try:
-        return isinstance(json.loads(line), dict)
-    except ValueError:
-        return line.strip() == "{"  # an object over several lines
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
 
 
 def _is_header(line: str) -> bool:
@@ -134,7 +149,8 @@ def _parsed(where: str, text: str, expected: str) -> list:
     except (json.JSONDecodeError, RecursionError) as error:
         raise ValueError(f"{where} is not JSON: {error}. {expected}") from None
     except ValueError as error:
-        raise ValueError(f"{where} has {error}") from None
+        many = "a number of too many digits. Write ids and the like as strings." if "digits" in str(error) else error
+        raise ValueError(f"{where} has {many}") from None
 
 
 def _distinct(pairs: list[tuple[str, object]]) -> Row:
@@ -149,7 +165,23 @@ def _distinct(pairs: list[tuple[str, object]]) -> Row:
 def _object(where: str, found: object, keys: Sequence[str]) -> Row:
     if not isinstance(found, dict):
         raise ValueError(f"{where} is not a JSON object with the keys {', '.join(keys)}.")
-    return found
+    known = [_known(name, keys) for name in found]
+    if twice := [name for name in known if known.count(name) > 1]:
+        raise ValueError(f"{where} has the key {twice[0]!r} in two spellings. Remove one, or give it another name.")
+    return dict(zip(known, found.values(), strict=True))
+
+
+def _known(name: str, keys: Collection[str]) -> str:
+    """Return the name of a column as it is known, whatever its letters' case, or else as it stands without blanks."""
+    plain = name.strip().lstrip("\ufeff")  # a second byte order mark
+    return {key.lower(): key for key in (*keys, *ALWAYS)}.get(plain.lower(), plain)
+
+
+def shown(names: Iterable[str]) -> str:
+    """Return names of columns for an error: each cut where it is long, as where a sentence stands for a name."""
+    some = list(names)
+    listed = [name if len(name) <= LONG_NAME else f"{name[:LONG_NAME]}..." for name in some[:MANY_NAMES]]
+    return ", ".join(listed) + (f" and {len(some) - MANY_NAMES} more" if len(some) > MANY_NAMES else "")
 
 
 def _table(path: Path, text: str, keys: Sequence[str]) -> list[Row]:
@@ -159,15 +191,50 @@ def _table(path: Path, text: str, keys: Sequence[str]) -> list[Row]:
     found = [f"{line}\n" for line in text.removesuffix("\n").split("\n")]  # carriage returns stay: a cell may hold some
     declared = re.fullmatch(r"sep=(.)\s*", found[0], re.IGNORECASE)
     separator = declared[1] if declared else _separator(path, found[0], {*keys, *OFTEN})
-    reader = csv.reader(itertools.islice(found, 1 if declared else 0, None), delimiter=separator, strict=True)
+    body = found[1:] if declared else found
+    letters = _quotes_are_letters(body, separator)
+    if separator == "\t" and letters:
+        reader = csv.reader(body, delimiter=separator, quoting=csv.QUOTE_NONE, strict=True)
+    else:
+        reader = csv.reader(body, delimiter=separator, skipinitialspace=True, strict=True)
     try:
-        return list(_cells(path, reader, keys))
+        rows = list(_cells(path, reader, keys))
     except csv.Error as error:
         raise ValueError(
             f"the row that ends in line {reader.line_num + bool(declared)} of {path} is not CSV: {error}. A cell that "
             f"holds {_NAMES.get(separator, separator)}, a quote or a line end must stand in quotes, and a quote inside "
             'it twice: "He said ""yes"", then left."'
         ) from None
+    over_lines = (number for number, row in enumerate(rows, start=1) if any("\n" in str(cell) for cell in row.values()))
+    if separator != "\t" and letters and separator in body[0] and (number := next(over_lines, 0)):
+        raise ValueError(
+            f"row {number} of {path} has a cell that goes on in the next line, where each line has as many cells as "
+            "the first. Does a quote begin its sentence, and not the cell? Put the cell in quotes, and its own quotes "
+            'twice: """Yes"", he said."'
+        )
+    return rows
+
+
+def _quotes_are_letters(found: Sequence[str], separator: str) -> bool:
+    """Return whether quotes in a table with tabs are letters: each line is a row, and no program writes them so.
+
+    Programs put a cell in quotes where it holds a tab, a line end or a quote, which then stands twice; some do it to
+    every cell of a column, Excel to every cell with a comma.
+    """
+    rows = [line.rstrip("\r\n").split(separator) for line in found if line.strip("\r\n")]
+    if len({len(row) for row in rows}) != 1:
+        return False  # a cell that holds a tab or a line end
+    return any('"' in "".join(column) and not _as_programs_quote(*column) for column in zip(*rows, strict=True))
+
+
+def _as_programs_quote(name: str, *cells: str) -> bool:
+    quoted = [cell for cell in cells if QUOTED.fullmatch(cell)]
+    others = [cell for cell in cells if cell and not QUOTED.fullmatch(cell)]
+    if any('"' in cell for cell in others) or ('"' in name and not QUOTED.fullmatch(name)):
+        return False
+    needless = [cell for cell in quoted if '""' not in cell and "\r" not in cell]
+    commas = all("," in cell for cell in needless) and not any("," in cell for cell in others)
+    return not needless or not others or commas
 
 
 _NAMES = {",": "a comma", ";": "a semicolon", "\t": "a tab"}
@@ -177,37 +244,41 @@ def _separator(path: Path, first: str, known: Collection[str]) -> str:
     """Return what separates the names in the first line: what gives most names that are known, or else most names."""
 
     def names(separator: str) -> tuple[int, int]:
-        cells = next(csv.reader([first], delimiter=separator), [])
-        return sum(cell.strip() in known for cell in cells), len(cells)
+        cells = first.rstrip("\r\n").split(separator)
+        return sum(cell.strip(' "').lower() in known for cell in cells), len(cells)
 
     usual = "," if suffix(path) == ".csv" else "\t"
     return max((usual, *SEPARATORS), key=names)  # of equals the first
 
 
 def _cells(path: Path, reader: Iterator[list[str]], keys: Sequence[str]) -> Iterator[Row]:
-    names = [name.strip() for name in next((cells for cells in reader if cells), [])]
-    if set(keys) & set(names):  # else these are no names, and the caller says so
+    first = next((cells for cells in reader if cells), [])
+    names = [_known(name, keys) for name in first]
+    are_names = bool(set(keys) & set(names))  # else the caller says what is missing
+    if are_names:
         _check_distinct(path, names)
     for cells in reader:
         if len(names) == 1 and not cells:
             cells = [""]
         if cells and len(cells) != len(names):
             raise csv.Error(f"it should have {len(names)} cells, as the first line has")
+        if are_names and cells == first:
+            raise ValueError(f"{path} has the names of its columns a second time. Were two files put together? Remove "
+                             "that line.")  # fmt: skip
         if cells:
             yield dict(zip(names, cells, strict=True))
 
 
-def _parquet(path: Path) -> list[Row]:
+def _parquet(path: Path, raw: bytes, keys: Sequence[str]) -> list[Row]:
     import pyarrow.parquet
 
-    if not path.exists() or path.is_dir():
-        raise ValueError(f"there is no file {path}.")
     try:
-        table = pyarrow.parquet.read_table(path)
+        table = pyarrow.parquet.read_table(pyarrow.BufferReader(raw))
     except pyarrow.ArrowInvalid as error:
-        raise ValueError(f"{path} is not a Parquet file: {error}.") from None
-    _check_distinct(path, table.column_names)
-    return table.to_pylist()
+        raise ValueError(f"{path} is not a Parquet file: {str(error).rstrip('.')}.") from None
+    names = [_known(name, keys) for name in table.column_names]
+    _check_distinct(path, names)
+    return table.rename_columns(names).to_pylist()
 
 
 def _check_distinct(path: Path, names: Sequence[str]) -> None:

@@ -2,11 +2,13 @@
 
 The rules for files that are scored and compared (what a study is trained on has its own, in `gecalign.corpus.data`):
 
-- blanks around a sentence are taken off: no reader sees them, and a copied sentence with one would not be copied;
+- blanks around a sentence, of any kind, and byte order marks are taken off: no reader sees them, and a copied sentence
+  with one would not be copied;
 - letters are brought into Unicode's form NFC: "é" can be written in two ways that look the same, and would count as
   two words;
 - nothing else is changed: blanks inside, quotes and dashes may be what a system corrects;
-- characters that cannot be seen, and letters that were read in another encoding, stay, and are told;
+- characters that cannot be seen, letters that were read in another encoding, and signs as HTML writes them stay, and
+  are told;
 - tokenised texts ("do n't go .") and others are told apart, where some of the columns are and some are not.
 
 Whatever is changed or looks wrong is counted, in a sentence a kind.
@@ -18,10 +20,15 @@ import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 
-BLANKS = " \t\r\n\u00a0\u3000"
+BLANKS = "".join(char for char in map(chr, range(0x3001)) if char.isspace()) + "\ufeff"
+# Control and direction characters, fillers, private use, what is no character; joiners only among Latin letters, since
+# other scripts and emoji need them.
 UNSEEN = re.compile(
-    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u00ad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060\u2066-\u2069\ufeff\ufffd]"
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b\u200e\u200f"
+    "\u2028-\u202e\u2060-\u206f\u2800\u3164\ue000-\uf8ff\ufdd0-\ufdef\ufeff\uffa0\ufff0-\uffff\U000e0000-\U0010ffff]"
+    "|(?<=[ -\u024f])[\u200c\u200d]"
 )
+ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|amp|lt|gt|quot|apos|nbsp);")
 # What UTF-8 becomes when it is read as Windows-1252 or Latin-1: letters with accents, quotes and dashes.
 _SECOND = "".join(bytes(range(0x80, 0xC0)).decode(name, errors="ignore") for name in ("cp1252", "latin1"))
 MISREAD = re.compile(f"[\u00c2\u00c3][{_SECOND}]|\u00e2[\u20ac\u0080][{_SECOND}]")
@@ -50,9 +57,11 @@ def tidied(texts: Sequence[str], where: str) -> tuple[list[str], list[str]]:
     notes = [
         _note(texts, where, "blanks around {} were taken off", lambda text: text != text.strip(BLANKS)),
         _note(texts, where, "letters of {} were brought into Unicode's form NFC", _not_nfc),
-        _note(texts, where, "{} hold characters that cannot be seen", lambda text: bool(UNSEEN.search(text)), _unseen),
+        _note(texts, where, "{} hold characters that cannot be seen", lambda text: bool(_unseen(text)), _unseen),
         _note(texts, where, "{} hold letters that were read in another encoding, such as Windows-1252 instead of UTF-8",
               lambda text: bool(MISREAD.search(text))),
+        _note(texts, where, "{} hold signs as HTML or Moses write them, such as &quot;",
+              lambda text: bool(ENTITY.search(text))),
     ]  # fmt: skip
     return [normal(text) for text in texts], [note for note in notes if note]
 
@@ -92,11 +101,11 @@ def _note(
 
 
 def _not_nfc(text: str) -> bool:
-    return not unicodedata.is_normalized("NFC", text)
+    return not unicodedata.is_normalized("NFC", text.strip(BLANKS))
 
 
 def _unseen(text: str) -> str:
-    found = UNSEEN.search(text)
+    found = UNSEEN.search(text.strip(BLANKS))
     return f", U+{ord(found[0]):04X}" if found else ""
 
 

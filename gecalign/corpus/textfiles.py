@@ -34,10 +34,16 @@ NO_TEXT = {  # how files begin that hold no text, what they are, and what to do 
     b"\xfd7zXZ\x00": ("compressed by xz", "Unpack it: unxz."),
     b"\x28\xb5\x2f\xfd": ("compressed by zstd", "Unpack it: unzstd."),
     b"ARROW1": ("an Arrow file", "Save it as Parquet or as JSONL."),
+    b"{\\rtf": ("a rich text document", "Save it as plain text in UTF-8."),
+    b"\x1f\x9d": ("compressed by compress", "Unpack it: uncompress."),
+    b"\x1f\x8b": ("compressed by gzip", "Unpack it: gunzip."),
 }
+TAR = slice(257, 262), b"ustar"  # where an archive of tar says that it is one
 WESTERN = ["cp1252", "mac_roman"]
 ENCODINGS = ["cp1251", "koi8_r", "cp1250", "shift_jis", "euc_jp", "gb18030", "big5", "euc_kr", *WESTERN]
 LONG_RUN = 1.5  # bytes outside ASCII in a row, on average: in Latin letters they stand alone
+NEW_LINE = b"\n"
+HALF_BYTES = re.compile(rb"\xed[\xa0-\xbf][\x80-\xbf]")
 LOOKED_AT = 1 << 16  # bytes that an encoding is guessed from
 
 
@@ -63,8 +69,12 @@ def read_text(path: Path) -> str:
     Raises:
         ValueError: there is no such file, it is no text, or it is in another encoding.
     """
-    raw = _read_bytes(path)
-    _check_is_text(path, raw)
+    return decoded(path, read_bytes(path))
+
+
+def decoded(path: Path, raw: bytes) -> str:
+    """Return the text that the bytes of a file hold; raises what `read_text` does."""
+    check_is_text(f"{path}", raw, path)
     encoding = next((name for mark, name in MARKS.items() if raw.startswith(mark)), "utf-8")
     try:
         return raw.decode(encoding)
@@ -83,12 +93,16 @@ def lines(text: str) -> list[str]:
     return [line.rstrip("\r") for line in text.removesuffix("\n").split("\n")]
 
 
-def _read_bytes(path: Path) -> bytes:
+def read_bytes(path: Path) -> bytes:
+    """Return the bytes of a file, unpacked where gzip has compressed them.
+
+    Raises:
+        ValueError: there is no such file, it is a folder, or it is damaged.
+    """
     if path == STANDARD_INPUT:
         raw = sys.stdin.buffer.read()
-    elif not path.exists() or path.is_dir():
-        raise ValueError(f"there is no file {path}.")
     else:
+        check_is_file(path)
         raw = path.read_bytes()
     if not raw.startswith(b"\x1f\x8b"):
         return raw
@@ -98,28 +112,72 @@ def _read_bytes(path: Path) -> bytes:
         raise ValueError(f"{path} is compressed by gzip and cannot be unpacked: {error}. Copy it again.") from None
 
 
-def _check_is_text(path: Path, raw: bytes) -> None:
+def check_is_file(path: Path) -> None:
+    """Raise ValueError where no file is called so: nothing, a folder, or a link to nothing."""
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder. Give a file in it.")
+    if path.is_symlink() and not path.exists():
+        raise ValueError(f"{path} is a link to {path.readlink()}, which is not there.")
+    if not path.exists():
+        raise ValueError(f"there is no file {path}.")
+
+
+def check_is_text(where: str, raw: bytes, path: Path) -> None:
+    """Raise ValueError where bytes, the first ones of a file or all, are those of something else than text.
+
+    Args:
+        where: what is named in the error: the file, or one of its lines.
+        path: the file, for the way out.
+    """
     for start, (what, way_out) in NO_TEXT.items():
         if raw.startswith(start):
-            raise ValueError(f"{path} is not text but {what}. {way_out}")
+            raise ValueError(f"{where} is not text but {what}. {way_out}")
+    if raw[TAR[0]] == TAR[1]:
+        raise ValueError(f"{where} is not text but an archive of tar. Unpack it: tar -xf.")
     position = raw.find(b"\0")
     if position < 0 or raw.startswith(tuple(mark for mark in MARKS if mark != codecs.BOM_UTF8)):
         return
     even, odd = raw[:LOOKED_AT:2].count(0), raw[1:LOOKED_AT:2].count(0)
     if 4 * max(even, odd) < len(raw[:LOOKED_AT]):  # less than half of every other byte
-        raise ValueError(f"{path} is not text: byte {position} is NUL. Write its sentences into a file in UTF-8.")
+        raise ValueError(f"{where} is not text: byte {position} is NUL. Write its sentences into a file in UTF-8.")
     likely = "utf-16le" if odd > even else "utf-16be"
-    raise ValueError(f"{path} is not UTF-8 but, by its NUL bytes, {likely} without a byte order mark. "
+    raise ValueError(f"{where} is not UTF-8 but, by its NUL bytes, {likely} without a byte order mark. "
                      f"{_conversion(path, likely)}")  # fmt: skip
 
 
 def _not_decoded(path: Path, raw: bytes, encoding: str, error: UnicodeDecodeError) -> str:
     name = "UTF-8" if encoding.startswith("utf-8") else encoding.upper()
-    found = f"{path} is not {name}: byte {error.object[error.start]:#04x} at position {error.start}."
+    byte = f"byte {error.object[error.start]:#04x} at position {error.start}"
     if name != "UTF-8":
-        return f"{found} Its byte order mark says that it is. Was it cut off? Write it again."
+        return f"{path} is not {name}: {byte}. Its byte order mark says that it is. Was it cut off? Write it again."
+    found = f"{path} is not UTF-8: {byte}, in line {raw.count(NEW_LINE, 0, error.start) + 1}."
+    if advice := mostly_utf_8(raw):
+        return f"{found} {advice}"
     likely = likely_encoding(raw)
     return f"{found} It is likely {likely}. {_conversion(path, likely)} Then look at words with accents and at quotes."
+
+
+def mostly_utf_8(raw: bytes) -> str:
+    """Return what to do with bytes that are UTF-8 but for some, where another encoding would spoil the rest; or ""."""
+    text = raw.decode("utf-8", errors="surrogateescape")
+    wrong = sum("\udc80" <= char <= "\udcff" for char in text)
+    right = sum(char > "\x7f" for char in text) - wrong
+    if HALF_BYTES.search(raw) and _is_utf_8(HALF_BYTES.sub(b"", raw)):
+        return "It has halves of characters in it, as some databases and Java write them (CESU-8). Write it in UTF-8."
+    if right <= wrong:
+        return ""
+    return (
+        f"The rest is: {right:,} letters outside ASCII are UTF-8, and {wrong:,} bytes are not. Was it cut off, or put "
+        "together from files in two encodings? Write that part in UTF-8, and look at what stands there."
+    )
+
+
+def _is_utf_8(raw: bytes) -> bool:
+    try:
+        raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def likely_encoding(raw: bytes) -> str:

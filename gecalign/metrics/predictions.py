@@ -82,19 +82,22 @@ def read_parallel(hypotheses: Path, sources: Path | None, references: Sequence[P
 
 def parallel(hypotheses: Table, sources: Table | None, references: Sequence[Table]) -> ParallelTexts:
     """Return the texts of tables that are read; raises what `read_parallel` does."""
-    for other in (sources or hypotheses, *references):
+    original = sources or hypotheses
+    for other in (original, *references):
         _check_aligned(hypotheses, other)
+    for other in (hypotheses, *references):
+        _check_sources(other, original)
     notes: list[str] = []
     columns = {
         "hypotheses": _texts(hypotheses, "hypothesis", notes),
-        "sources": _texts(sources or hypotheses, "source", notes),
+        "sources": _texts(original, "source", notes),
         **{f"references{f' {number}' if number > 1 else ''}": _texts(table, "reference", notes)
            for number, table in enumerate(references or [hypotheses], start=1)},
     }  # fmt: skip
-    found, original, *corrections = columns.values()
+    found, asked, *corrections = columns.values()
     return ParallelTexts(
         hypotheses=found,
-        sources=original,
+        sources=asked,
         references=list(zip(*corrections, strict=True)),
         truncated=_flags(hypotheses),
         notes=(*notes, *sentences.unlike_tokens(columns)),
@@ -103,7 +106,7 @@ def parallel(hypotheses: Table, sources: Table | None, references: Sequence[Tabl
 
 def read_table(path: Path, column: str) -> Table:
     """Read a file as rows; in plain text, each line is a row with `column` alone."""
-    rows = rowfiles.read(path, COLUMNS, column)
+    rows = [_with_id(row) for row in rowfiles.read(path, COLUMNS, column)]
     if not rows:
         raise ValueError(f"{path} is empty or holds no row: it should hold one sentence a line, or JSONL or CSV rows.")
     ids = Counter(name for row in rows if (name := _id(row)) is not None)
@@ -126,6 +129,10 @@ def same_cell(key: str, one: object, other: object) -> bool:
         names = cells.identity(one), cells.identity(other)
         return None in names or names[0] == names[1]
     return sentences.normal(str(one)) == sentences.normal(str(other))
+
+
+def _with_id(row: Row) -> Row:
+    return {"id": row["_id"], **row} if "_id" in row and "id" not in row else row  # as data sets of the hub call it
 
 
 def _id(row: Row) -> str | None:
@@ -152,12 +159,33 @@ def _check_aligned(first: Table, second: Table) -> None:
         raise ValueError(
             f"{first.path} has {len(first.rows)} sentences and {second.path} has {len(second.rows)}: they must be "
             "parallel, in the same order. Check that no line was dropped, and that an empty output is still an empty "
-            "line."
+            f"line.{_empty_end(first, second)}"
         )
     for number, (row, other) in enumerate(zip(first.rows, second.rows, strict=True), start=1):
         one, same = _id(row), _id(other)
         if None not in (one, same) and one != same:
-            raise ValueError(f"row {number} is {one!r} in {first.path}, but {same!r} in {second.path}.")
+            raise ValueError(
+                f"row {number} is {one!r} in {first.path}, but {same!r} in {second.path}: they must be of the same "
+                "sentences, in the same order."
+            )
+
+
+def _empty_end(*tables: Table) -> str:
+    longer = max(tables, key=lambda table: len(table.rows))
+    empty = not any(str(cell).strip() for cell in longer.rows[-1].values())
+    return f" The last line of {longer.path} is an empty one." if empty else ""
+
+
+def _check_sources(table: Table, given: Table) -> None:
+    """Raise `ValueError` where a table has sources of its own, and they are others than those that were given."""
+    for number, (row, other) in enumerate(zip(table.rows, given.rows, strict=True), start=1):
+        own, wanted = row.get("source"), other.get("source")
+        if isinstance(own, str) and isinstance(wanted, str) and own.strip() and not same_cell("source", own, wanted):
+            raise ValueError(
+                f"row {number} of {table.path} has the source {own[:SHOWN]!r}, but {given.path} {wanted[:SHOWN]!r}: "
+                f"they must be of the same sentences, in the same order. Where those of {given.path} are meant, only "
+                f"written in another way, take the column source out of {table.path}."
+            )
 
 
 def _texts(table: Table, column: str, notes: list[str]) -> list[str]:
@@ -173,11 +201,12 @@ def _texts(table: Table, column: str, notes: list[str]) -> list[str]:
 def _text(row: Row, column: str, where: str) -> str:
     if column not in row:
         hint = "" if column == "hypothesis" else f" Give the file that has it: --{column}s FILE."
-        raise ValueError(f"{where} has no {column!r}; its columns: {', '.join(row)}.{hint}")
+        raise ValueError(f"{where} has no {column!r}; its columns: {rowfiles.shown(row)}.{hint}")
     text = row[column]
     if not isinstance(text, str):
         shown = repr(text)[:SHOWN]
-        raise ValueError(f"{where} has {shown} as its {column}; expected a string.")
+        empty = " An output without any text is the empty string." if column == "hypothesis" else ""
+        raise ValueError(f"{where} has {shown} as its {column}; expected a string.{empty}")
     if half := sentences.half_of_a_character(text):
         raise ValueError(
             f"{where} has {half!r} in its {column}, half of a character, which no file can hold. The text was cut "

@@ -23,6 +23,7 @@ from gecalign.metrics.behaviour import Rates, behaviour, rates
 from gecalign.metrics.edit_score import precision_recall_f
 from gecalign.metrics.predictions import Table, check_read_once, parallel, read_table, same_cell
 from gecalign.metrics.scores import METRICS, Array, Metric
+from gecalign.report import markup
 from gecalign.statistics import compare, design
 from gecalign.statistics.compare import RESAMPLES, Difference, Equivalence, Interval, ScoreFunction
 from gecalign.statistics.design import ALPHA, POWER
@@ -202,7 +203,7 @@ def build(
         level=compare.LEVEL,
         alpha=ALPHA,
         power=POWER,
-        notes=tuple(notes),
+        notes=tuple(map(markup.visible, notes)),
     )  # fmt: skip
 
 
@@ -218,7 +219,7 @@ def named(files: Sequence[Path]) -> dict[str, Path]:
     if twice := [path for path, found in zip(files, real, strict=True) if real.count(found) > 1]:
         raise ValueError(f"{twice[-1]} is given twice: a system cannot be compared with itself.")
     for name in (stem, lambda p: f"{p.parent.name}/{stem(p)}", lambda p: f"{p.parent.name}/{p.name}", str):
-        names = [name(path) for path in real]
+        names = [markup.visible(name(path)) for path in real]
         if len(set(names)) == len(names):
             break
     return dict(zip(names, files, strict=True))

@@ -189,3 +189,11 @@ def test_a_group_size_that_a_profile_cannot_have_is_said_with_a_way_out_that_swe
     with pytest.raises(ValueError, match=r"Set grpo__batch_size .4. to a multiple of 16"):
         designs.variant(PROFILES["as-published"], "equal samples", 16)
     assert "grpo.batch_size must be of type int" in message("sweep", "--set", "grpo.batch_size=x")
+
+
+@pytest.mark.parametrize("name", ["\x1b[31mx.txt", "x\u202ey.txt"])
+@pytest.mark.parametrize("command", [["score"], ["correct", "--file"]])
+def test_names_of_files_drive_no_terminal(message, command, name):
+    shown = message(*command, name)
+    assert shown.rstrip("\n").isprintable()
+    assert "there is no file" in shown

@@ -1,7 +1,10 @@
 """What goes in and out of `gecalign correct`, with a stand-in for the decoder; one test asks a real model."""
 
+import gzip
 import io
 import json
+import os
+import tarfile
 import threading
 import time
 from types import SimpleNamespace
@@ -255,7 +258,7 @@ def test_what_cannot_be_corrected_is_said_with_the_way_out(shell, arguments, wor
 
 
 def test_a_missing_file_is_named(shell):
-    with pytest.raises(OSError, match=r"absent\.txt"):
+    with pytest.raises(ValueError, match=r"there is no file absent\.txt"):
         shell("--file", "absent.txt")
 
 
@@ -276,3 +279,106 @@ def test_a_real_model_writes_for_a_pipe_what_it_writes_for_each_line(model):
 
     together = call("-", input="\n".join(texts))
     assert together.split("\n") == [call(text).strip("\n") if text else "" for text in texts] + [""]
+
+
+# ---- files as people have them
+
+LINES = ["She go “home”.", "", "It are."]
+FILES = [
+    *(end.join(LINES).encode() + end.encode() * last for end in ("\n", "\r\n", "\r\r\n", "\r") for last in (0, 1)),
+    *("\n".join(LINES).encode(encoding) for encoding in ("utf-8-sig", "utf-16", "utf-32")),
+    gzip.compress("\n".join(LINES).encode()),
+]
+
+
+@pytest.mark.parametrize("raw", FILES)
+def test_a_file_has_the_lines_that_other_commands_find_in_it(shell, tmp_path, raw):
+    (tmp_path / "in.txt.gz").write_bytes(raw)
+    result = shell(f"--file={tmp_path / 'in.txt.gz'}", "--plain")
+    assert result.stdout.split("\n") == [line.upper() for line in LINES] + [""]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r\r\n", "\r"])
+@pytest.mark.parametrize("last", [True, False])
+def test_lines_of_a_stream_end_as_those_of_files(asked, end, last):
+    found = corrected((end.join(LINES) + end * last).encode())
+    assert [one.correction for one in found] == [line.upper() for line in LINES]
+
+
+def test_a_pipe_may_be_the_file_and_a_dash_standard_input(shell):
+    assert shell("--file=-", "--plain", data=b"she\n\ngo\n").stdout == "SHE\n\nGO\n"
+    reading, writing = os.pipe()
+    with os.fdopen(writing, "wb") as pipe:
+        pipe.write(b"she\n\ngo\n")
+    assert shell(f"--file=/dev/fd/{reading}", "--plain").stdout == "SHE\n\nGO\n"
+    os.close(reading)
+
+
+def archive() -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as made:
+        made.addfile(tarfile.TarInfo("a.txt"))
+    return out.getvalue()
+
+
+NOT_SENTENCES = [
+    (b'{"source": "She go."}\n', "holds JSON.*jq -r .source"),
+    (b'[{"source": "She go."}]\n', "holds JSON"),
+    (b"id\tsource\n1\tShe go.\n", "looks like a table.*cut -f2"),
+    (b"id,source\n1,She go.\n", "looks like a table"),
+    (b"S She go .\nA 1 2|||R|||goes|||REQUIRED|||-NONE-|||0\n", "is M2.*grep"),
+    (b"PAR1\x15\x04\n", "a Parquet file"),
+    (b"%PDF-1.7\n", "a PDF"),
+    (b"PK\x03\x04\n", "an Excel workbook"),
+    (archive(), "an archive of tar"),
+    ("She go.\n".encode("utf-16-le"), "utf-16le without a byte order mark"),
+    (b"She\0go.\n" + b"a" * 100, "NUL"),
+]
+
+
+@pytest.mark.parametrize(("raw", "words"), NOT_SENTENCES)
+@pytest.mark.parametrize("source", ["-", "--file"])
+def test_what_is_no_text_of_sentences_is_refused_before_a_model_writes_something(
+    shell, asked, tmp_path, raw, words, source
+):
+    (tmp_path / "in.txt").write_bytes(raw)
+    with pytest.raises(ValueError, match=words) as error:
+        shell("-" if source == "-" else f"--file={tmp_path / 'in.txt'}", data=raw)
+    assert ("standard input" if source == "-" else str(tmp_path / "in.txt")) in str(error.value)
+    assert sum(map(len, asked)) <= 1  # the line before the one that shows it
+
+
+def test_a_compressed_stream_is_told_how_to_unpack_it(shell):
+    with pytest.raises(
+        ValueError, match=r"line 1 of standard input is not text but compressed by gzip. Unpack it: gunzip"
+    ):
+        shell("-", data=gzip.compress(b"she go\n"))
+
+
+@pytest.mark.parametrize("name", ["rows.csv", "rows.TSV.gz", "rows.parquet", "rows.m2", "rows.json"])
+def test_files_of_rows_are_refused_by_their_names(shell, name):
+    with pytest.raises(ValueError, match=r"--file takes plain text.*Take out the column"):
+        shell("--file", name)
+
+
+SENTENCES = [b"text\n", b"Source\nShe go.\n", b'"Yes."\n"No."\n', b"[laughs] She go.\n", b"{She} go.\n",
+             b"S is a letter.\n", b"Text, she say, is text.\n", b'"She go."\n']  # fmt: skip
+
+
+@pytest.mark.parametrize("raw", SENTENCES)
+@pytest.mark.parametrize("source", ["-", "--file"])
+def test_sentences_that_look_a_little_like_that_are_corrected(shell, tmp_path, raw, source):
+    (tmp_path / "in.txt").write_bytes(raw)
+    result = shell("-" if source == "-" else f"--file={tmp_path / 'in.txt'}", "--plain", data=raw)
+    assert result.stdout.encode() == raw.upper()
+
+
+def test_an_empty_file_has_no_line(shell, tmp_path):
+    for raw in (b"", BOM, gzip.compress(b"")):
+        (tmp_path / "in.txt").write_bytes(raw)
+        assert shell(f"--file={tmp_path / 'in.txt'}").stdout == ""
+
+
+def test_a_folder_is_called_so(shell, tmp_path):
+    with pytest.raises(ValueError, match=r"is a folder. Give a file in it"):
+        shell(f"--file={tmp_path}")

@@ -243,7 +243,7 @@ DROPS = [
     ([{"src": None, "tgt": "x"}], "source is empty"),
     ([{"src": "Fix grammar: x", "tgt": " "}], "reference is empty"),
     ([{"src": "Fix grammar: x", "tgt": None}], "reference is empty"),
-    ([{"src": "Fix grammar: x", "tgt": 7}], "reference is empty"),
+    ([{"src": "Fix grammar: x", "tgt": 7}], "reference is not a text"),
     ([{"src": "Fix grammar: " + "x" * 100_000, "tgt": "x"}], "longer than 1000 characters"),
     ([{"src": "Fix grammar: x", "tgt": "x" * 1001}], "longer than 1000 characters"),
     ([{"src": "Fix grammar: x", "tgt": "\ud83d"}], "not valid Unicode"),
@@ -397,3 +397,45 @@ def test_the_content_digest_follows_the_files(tmp_path):
     after = data.content_digest(local(path)), data.content_digest(local(tmp_path))
     assert before[0] != after[0]
     assert before[1] != after[1]
+
+
+PAIR = {"src": "She go.", "tgt": "She goes."}
+DROPPED = [
+    ({"src": 5, "tgt": "a"}, "source is not a text"),
+    ({"src": "a", "tgt": ["a", "b"]}, "reference is not a text"),
+    ({"src": "a", "tgt": True}, "reference is not a text"),
+    ({"src": "a", "tgt": None}, "reference is empty"),
+    ({"src": "a", "tgt": float("nan")}, "reference is empty"),
+    ({"src": "a", "tgt": "b", "_id": "x\ud83d"}, "not valid Unicode"),
+]
+
+
+@pytest.mark.parametrize(("row", "reason"), DROPPED)
+def test_a_row_that_cannot_be_used_is_counted_under_what_is_wrong_with_it(row, reason, tmp_path):
+    dropped = Counter()
+    found = list(data.clean([PAIR, row], Data(task=None), dropped))
+    assert [(one.source, one.reference) for one in found] == [tuple(PAIR.values())]
+    assert dropped == {reason: 1}
+    data.save(data.Corpus(tuple(found), (), ()), tmp_path)  # whatever is kept can be written
+
+
+def test_rows_without_a_task_are_counted_as_such():
+    dropped = Counter()
+    assert not list(data.clean([PAIR, PAIR | {"task": "other"}], Data(task="gec"), dropped))
+    assert dropped == {"no task, and data__task is gec": 1, "task is not gec": 1}
+
+
+@pytest.mark.parametrize("ids", [["1", None, "row 1"], [None, "row 0", "0"], ["row row 2", "2", None, "row 2"]])
+def test_a_row_without_an_id_gets_one_that_no_other_has(ids):
+    rows = [{"_id": one, "src": f"a {number}", "tgt": f"b {number}"} for number, one in enumerate(ids)]
+    dropped = Counter()
+    found = list(data.clean(rows, Data(task=None), dropped))
+    assert len({one.id for one in found}) == len(ids)
+    assert not dropped
+
+
+@pytest.mark.parametrize("source", ["/dev/stdin", "/dev/fd/63", "-"])
+def test_a_corpus_from_a_pipe_is_refused_before_it_is_read(source):
+    for use in (data.build, data.content_digest):
+        with pytest.raises(ValueError, match=f"data__source is {source}: a corpus is read more than once"):
+            use(Data(source=source))

@@ -185,3 +185,131 @@ def test_a_table_without_names_is_not_said_to_have_two_columns_of_one(tmp_path):
 
 def test_json_that_is_nested_without_end_is_refused_with_its_line(tmp_path):
     assert "line 1 of" in refused(written(tmp_path, "h.jsonl", "[" * 100_000))
+
+
+TEXTS = ['"I go home.', 'He said it."', '"Yes."', '"Yes," he say.', 'He say "yes".', "It is.", '"', "a, b", '"a, b."']
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("name", ["h.tsv", "h.csv", "pipe"])
+@pytest.mark.parametrize("first", range(len(TEXTS)))
+def test_between_tabs_a_quote_that_no_program_wrote_is_a_letter(tmp_path, monkeypatch, end, name, first):
+    monkeypatch.setattr(rowfiles, "unnamed", lambda path: path.name == "pipe")
+    texts = TEXTS[first:] + TEXTS[:first]
+    columns = {"id": [str(number) for number in range(len(texts))], "hypothesis": texts, "source": texts[::-1]}
+    rows = [dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)]
+    content = end.join("\t".join(cells) for cells in (columns, *(row.values() for row in rows))) + end
+    assert read(written(tmp_path, name, content)) == rows
+
+
+@pytest.mark.parametrize(
+    "texts", [['"She goes.', 'He goes."', "It is."], ['"Yes."', "No."], ['He say "yes".', '"No," he.']]
+)
+def test_a_table_of_one_column_with_quotes_in_it_keeps_its_lines(tmp_path, texts):
+    found = read(written(tmp_path, "h.tsv", "\n".join(["hypothesis", *texts, ""])))
+    assert [row["hypothesis"] for row in found] == texts
+
+
+PROGRAMS = [
+    ('id\thypothesis\n1\t"He said ""yes""."\n2\tIt is.\n', ['He said "yes".', "It is."]),  # csv, pandas, R
+    ('"id"\t"hypothesis"\n"1"\t"a"\n"2"\t"b"\n', ["a", "b"]),
+    ('id\thypothesis\n1\t"a"\n2\t"b"\n', ["a", "b"]),  # texts only, without their names
+    ('id\thypothesis\r\n1\t"She goes, now."\r\n2\tIt is.\r\n', ["She goes, now.", "It is."]),  # Excel
+    ('id\thypothesis\n1\t"a\tb"\n2\t"c\nd"\n', ["a\tb", "c\nd"]),
+    ('id\thypothesis\n1\t""\n2\tb\n', ["", "b"]),
+]
+
+
+@pytest.mark.parametrize(("content", "texts"), PROGRAMS)
+def test_between_tabs_quotes_that_a_program_wrote_are_none_of_the_text(tmp_path, content, texts):
+    assert [row["hypothesis"] for row in read(written(tmp_path, "h.tsv", content))] == texts
+
+
+@pytest.mark.parametrize("separator", [",", ";"])
+@pytest.mark.parametrize("cells", [("1", '"I go.', "x", "2", 'He."', "y"), ("1", "x", '"I go.', "2", "y", 'He."')])
+def test_a_quote_that_swallows_the_next_row_is_refused_with_its_row(tmp_path, separator, cells):
+    rows = [("id", "hypothesis", "source"), cells[:3], cells[3:], ("3", "a", "b")]
+    message = refused(written(tmp_path, "h.csv", "".join(f"{separator.join(row)}\n" for row in rows)))
+    assert f"row 1 of {tmp_path / 'h.csv'} has a cell that goes on in the next line" in message
+    assert '"""Yes"", he said."' in message
+
+
+@pytest.mark.parametrize(
+    "content", ['hypothesis, source\n"a, b", "c"\n', '"hypothesis" ; "source"\n"a, b"; "c"\n'.replace('" ;', '";')]
+)
+def test_quotes_after_a_blank_are_quotes(tmp_path, content):
+    assert read(written(tmp_path, "h.csv", content)) == [{"hypothesis": "a, b", "source": "c"}]
+
+
+NAMES = ["Hypothesis", "HYPOTHESIS", " hypothesis ", "\ufeffhypothesis"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_known_name_is_known_in_letters_of_any_case(tmp_path, name):
+    row = {"Id": "1", name: "a", "TRUNCATED": "no", "Mine": "x"}
+    expected = [{"id": "1", "hypothesis": "a", "truncated": "no", "Mine": "x"}]
+    table = "\ufeff" + ",".join(row) + "\n" + ",".join(row.values()) + "\n"
+    assert read(written(tmp_path, "h.csv", table)) == expected
+    assert read(written(tmp_path, "h.jsonl", json.dumps(row))) == expected
+    pd.DataFrame([row]).to_parquet(tmp_path / "h.parquet")
+    assert read(tmp_path / "h.parquet") == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("h.csv", "hypothesis,Hypothesis\na,b\n"),
+        ("h.jsonl", '{"id": 1, "ID": 2}'),
+        ("h.tsv", "id\tID\tsource\n1\t2\ta\n"),
+    ],
+)
+def test_one_name_in_two_spellings_is_refused(tmp_path, name, content):
+    assert "Remove one, or give it another name" in refused(written(tmp_path, name, content))
+
+
+@pytest.mark.parametrize("content", ['["She go.", "It is."]', '"She go."\n"It \\"is\\"."\n', "[]", "[1, 2]"])
+def test_strings_of_json_that_are_called_a_text_are_questioned(tmp_path, content):
+    assert "holds JSON" in refused(written(tmp_path, "h.txt", content))
+
+
+@pytest.mark.parametrize("content", ['"Yes," he say.\n"No."\n', '"Yes."\n', "[She] goes.\n", '"Yes."\nNo.\n'])
+def test_sentences_in_quotes_or_brackets_are_sentences(tmp_path, content):
+    assert [row["hypothesis"] for row in read(written(tmp_path, "h.txt", content))] == content.splitlines()
+
+
+@pytest.mark.parametrize(("content", "count"), [("\n", 1), ("\n\n\n", 3), (" \n\t\n", 2)])
+def test_a_system_that_wrote_nothing_wrote_empty_lines(tmp_path, content, count):
+    assert len(read(written(tmp_path, "h.txt", content))) == count
+
+
+def test_two_tables_put_together_are_refused(tmp_path):
+    message = refused(written(tmp_path, "h.csv", table() * 2))
+    assert f"{tmp_path / 'h.csv'} has the names of its columns a second time" in message
+
+
+def test_parquet_may_be_compressed_or_come_from_a_pipe(tmp_path, monkeypatch):
+    pd.DataFrame(ROWS).to_parquet(tmp_path / "h.parquet")
+    raw = (tmp_path / "h.parquet").read_bytes()
+    assert read(written(tmp_path, "h.parquet.gz", gzip.compress(raw))) == ROWS
+    monkeypatch.setattr(rowfiles, "unnamed", lambda _: True)
+    assert read(written(tmp_path, "pipe", raw)) == ROWS
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("h.csv", 'hypothesis,source\r"a",b\r"d\ne",f\r', "is not CSV"),  # two systems in one file
+        ("h.csv", '"hypothesis,source\na,b\n', "is not CSV"),
+        ("h.jsonl", '{"id": ' + "1" * 5000 + "}", "line 1 of"),
+        ("h.parquet", "", "is not a Parquet file"),
+    ],
+)
+def test_a_damaged_file_is_refused_with_its_name(tmp_path, name, content, words):
+    message = refused(written(tmp_path, name, content))
+    assert words in message
+    assert str(tmp_path / name) in message
+
+
+def test_names_in_errors_are_cut_where_they_are_sentences():
+    assert rowfiles.shown(["a", "b" * 100]) == f"a, {'b' * 40}..."
+    assert rowfiles.shown(map(str, range(25))).endswith("18, 19 and 5 more")

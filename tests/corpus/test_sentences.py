@@ -12,13 +12,26 @@ def notes(*texts: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "text", ["She goes.", "", "a  b", "a\u00a0b", "“a” – b", E_ACUTE, "👩\u200d💻", "می\u200cروم", "a\tb\n c"]
+    "text",
+    [
+        "She goes.",
+        "",
+        "a  b",
+        "a\u00a0b",
+        "“a” – b",
+        E_ACUTE,
+        "👩\u200d💻",
+        "می\u200cروم",
+        "a\tb\n c",
+        "R&D &c.",
+        "❤\ufe0f",
+    ],
 )
 def test_an_ordinary_text_stays_as_it_is_and_nothing_is_said(text):
     assert sentences.tidied([text], "f") == ([text], [])
 
 
-@pytest.mark.parametrize("blank", [" ", "  ", "\t", "\r", "\n", "\u00a0", "\u3000"])
+@pytest.mark.parametrize("blank", [" ", "  ", *sentences.BLANKS, "\u2009", "\u202f", "\u2028", "\x0b", "\ufeff"])
 def test_blanks_around_a_sentence_go_and_are_counted(blank):
     found, said = sentences.tidied(["a", f"b{blank}", f"{blank}c"], "f")
     assert found == ["a", "b", "c"]
@@ -32,7 +45,33 @@ def test_two_ways_to_write_a_letter_become_one_and_are_counted():
 
 
 @pytest.mark.parametrize(
-    "char", ["\x00", "\x07", "\x1b", "\x7f", "\x93", "\u200b", "\u202e", "\u2066", "\ufeff", "\ufffd", "\u2028"]
+    "char",
+    [
+        "\x00",
+        "\x07",
+        "\x1b",
+        "\x7f",
+        "\x93",
+        "\u200b",
+        "\u202e",
+        "\u2066",
+        "\ufeff",
+        "\ufffd",
+        "\u2028",
+        "\u200c",
+        "\u200d",
+        "\u034f",
+        "\u180e",
+        "\u2061",
+        "\u206a",
+        "\u2800",
+        "\u3164",
+        "\ue000",
+        "\ufff9",
+        "\ufffc",
+        "\ufffe",
+        "\U000e0041",
+    ],
 )
 def test_what_cannot_be_seen_stays_and_is_told_with_its_number(char):
     found, said = sentences.tidied(["a", f"a{char}b"], "f")
@@ -72,3 +111,10 @@ def test_a_learner_who_writes_some_blanks_before_marks_has_not_tokenised():
 @pytest.mark.parametrize(("text", "half"), [("a\ud83d", "\ud83d"), ("\udc00b", "\udc00"), ("a😀", None), ("", None)])
 def test_half_of_a_character_is_found(text, half):
     assert sentences.half_of_a_character(text) == half
+
+
+@pytest.mark.parametrize("text", ["It&#39;s", "&quot;Yes&quot;", "a &amp; b", "&lt;unk&gt;", "do n&apos;t", "a&#x27;b"])
+def test_signs_as_html_writes_them_stay_and_are_told(text):
+    assert sentences.tidied([text], "f") == (
+        [text], ["f: 1 of 1 sentences hold signs as HTML or Moses write them, such as &quot; (row 1)."]
+    )  # fmt: skip

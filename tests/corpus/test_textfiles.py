@@ -1,6 +1,7 @@
 import gzip
 import io
 import os
+import tarfile
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -70,7 +71,9 @@ def test_utf_16_without_a_mark_is_known_by_its_nuls(tmp_path, encoding):
     assert f"iconv -f {name} -t utf-8" in refused(written(tmp_path, "She goes home.\n".encode(encoding)))
 
 
-@pytest.mark.parametrize(("start", "what"), [(start, what) for start, (what, _) in textfiles.NO_TEXT.items()])
+@pytest.mark.parametrize(
+    ("start", "what"), [(start, what) for start, (what, _) in textfiles.NO_TEXT.items() if "gzip" not in what]
+)
 def test_what_is_no_text_is_called_by_its_name_and_not_converted(tmp_path, start, what):
     message = refused(written(tmp_path, start + bytes(range(256))))
     assert f"is not text but {what}" in message
@@ -120,3 +123,43 @@ def test_the_kind_of_a_file_stands_before_gz_in_letters_of_any_case():
         ".csv", ".jsonl", "", "", ".txt",
     ]  # fmt: skip
     assert [stem(Path(name)) for name in ("a.CSV", "b.Jsonl.GZ", "c.v1.txt")] == ["a", "b", "c.v1"]
+
+
+HALF = b"\xed\xa0\xbd\xed\xb8\x80"  # an emoji as CESU-8 has it
+SPOILT = [
+    (ENGLISH.encode() * 3 + "café\n".encode("cp1252"), 4, "put together from files in two encodings"),
+    (ENGLISH.encode()[:-25] + b"\xe2\x80", 1, "Was it cut off"),
+    ("Она пошла.\n".encode() + b"caf\xe9\n", 2, "put together from files in two encodings"),
+    (b"a\n" + HALF + b"\n", 2, "CESU-8"),
+    ("café\n".encode() + HALF, 2, "CESU-8"),
+]
+
+
+@pytest.mark.parametrize(("raw", "line", "words"), SPOILT)
+def test_what_is_mostly_utf_8_is_not_to_be_converted_as_a_whole(tmp_path, raw, line, words):
+    message = refused(written(tmp_path, raw))
+    assert f", in line {line}." in message
+    assert words in message
+    assert "iconv" not in message
+
+
+def test_a_folder_and_a_link_to_nothing_are_called_so(tmp_path):
+    (tmp_path / "x.csv").mkdir()
+    (tmp_path / "link").symlink_to("nowhere")
+    assert refused(tmp_path / "x.csv") == f"{tmp_path / 'x.csv'} is a folder. Give a file in it."
+    assert refused(tmp_path / "link") == f"{tmp_path / 'link'} is a link to nowhere, which is not there."
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_archives_are_called_so_and_not_converted(tmp_path, pack):
+    (tmp_path / "a.txt").write_text("She goes.\n")
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        archive.add(tmp_path / "a.txt")
+    message = refused(written(tmp_path, pack((tmp_path / "a.tar").read_bytes()), "a.tar.gz"))
+    assert "an archive of tar" in message
+    assert "iconv" not in message
+
+
+def test_what_is_compressed_twice_is_told_so(tmp_path):
+    raw = gzip.compress(gzip.compress(ENGLISH.encode()))
+    assert "compressed by gzip. Unpack it: gunzip." in refused(written(tmp_path, raw, "h.txt.gz"))

@@ -67,7 +67,7 @@ def test_several_references_stay_with_their_sentence(tmp_path):
 
 def test_our_own_predictions_are_read_back_with_what_was_cut_off(tmp_path):
     predictions = [
-        Prediction("1", "a", "b", "c" + "".join(SEPARATORS), 3, True),
+        Prediction("1", "a", "b", "c" + "".join(SEPARATORS) + "d", 3, True),
         Prediction("2", "d", "e", ""),
     ]
     write(predictions, tmp_path / "p.jsonl")
@@ -144,7 +144,10 @@ def test_rows_in_another_order_are_noticed_by_their_ids(tmp_path):
     hypotheses = file(tmp_path / "h.jsonl", ROWS, ("id", "hypothesis"))
     sources = file(tmp_path / "s.jsonl", [ROWS[0], ROWS[2], ROWS[1]], ("id", "source"))
     message = refused(hypotheses, sources, [file(tmp_path / "r.txt", ROWS, ("reference",))])
-    assert message == f"row 2 is 'b' in {hypotheses}, but 'c' in {sources}."
+    assert (
+        message
+        == f"row 2 is 'b' in {hypotheses}, but 'c' in {sources}: they must be of the same sentences, in the same order."
+    )
 
 
 @pytest.mark.parametrize("column", ["source", "reference"])
@@ -200,7 +203,7 @@ def test_a_missing_file_is_named(tmp_path):
 
 
 def test_a_folder_is_not_taken_for_a_file(tmp_path):
-    assert "there is no file" in refused(tmp_path, None, [])
+    assert refused(tmp_path, None, []) == f"{tmp_path} is a folder. Give a file in it."
 
 
 # ---- cells and sentences
@@ -320,3 +323,58 @@ def test_the_form_of_letters_does_not_matter_in_any_of_the_files(tmp_path, form)
     texts = read_parallel(file(tmp_path / "all.csv", rows), None, [])
     assert texts.hypotheses == texts.sources
     assert bool(texts.notes) is (form == "NFD")
+
+
+# ---- which sentences they are
+
+OTHER = [{**row, "source": f"{row['source']} x"} for row in ROWS]
+ORDERS = [  # files of hypotheses, sources, references; which of them is named, and in which row
+    (ROWS[::-1], ROWS, ROWS, "h", 1),
+    (ROWS, [ROWS[0], ROWS[2], ROWS[1]], ROWS, "h", 2),
+    (ROWS, None, ROWS[::-1], "r", 1),
+    (ROWS, OTHER, None, "h", 1),
+    (ROWS, ROWS, OTHER, "r", 1),
+]
+
+
+@pytest.mark.parametrize(("rows", "given", "corrections", "named", "number"), ORDERS)
+def test_sources_that_stand_in_a_file_must_be_those_that_are_given(tmp_path, rows, given, corrections, named, number):
+    hypotheses = file(tmp_path / "h.jsonl", rows, ("hypothesis", "source", "reference"))
+    sources = given and file(tmp_path / "s.jsonl", given, ("source",))
+    references = [file(tmp_path / "r.jsonl", corrections, ("source", "reference"))] if corrections else []
+    message = refused(hypotheses, sources, references)
+    assert f"row {number} of {tmp_path / named}.jsonl has the source" in message
+    assert "the same sentences, in the same order" in message
+    assert f"take the column source out of {tmp_path / named}.jsonl" in message
+
+
+@pytest.mark.parametrize("own", [None, "", " ", "{} ", "{}\u2009"])
+def test_a_source_that_says_nothing_else_is_no_other(tmp_path, own):
+    rows = [row | {"source": own and own.format(row["source"])} for row in ROWS]
+    sources = file(tmp_path / "s.txt", ROWS, ("source",))
+    found = read_parallel(file(tmp_path / "h.jsonl", rows, ("hypothesis", "source", "reference")), sources, [])
+    assert found.sources == [row["source"] for row in ROWS]
+
+
+@pytest.mark.parametrize("name", ["_id", "ID", "Id", "_ID", " id "])
+def test_ids_are_known_by_the_names_that_they_have(tmp_path, name):
+    hypotheses = file(tmp_path / "h.jsonl", [row | {name: row["id"]} for row in ROWS], (name, "hypothesis"))
+    message = refused(hypotheses, file(tmp_path / "s.jsonl", ROWS[::-1], ("id", "source")), [])
+    assert message.startswith(f"row 1 is {ROWS[0]['id']!r} in {hypotheses}")
+
+
+def test_a_column_id_goes_before_one_of_data_sets(tmp_path):
+    rows = [row | {"_id": "same"} for row in ROWS]
+    assert len(read_parallel(file(tmp_path / "h.jsonl", rows, tuple(rows[0])), None, []).sources) == len(ROWS)
+
+
+def test_an_empty_line_at_the_end_is_named_where_counts_differ(tmp_path):
+    hypotheses = file(tmp_path / "h.txt", ROWS, ("hypothesis",))
+    sources = file(tmp_path / "s.txt", [*ROWS, {"source": ""}], ("source",))
+    assert f"The last line of {sources} is an empty one." in refused(hypotheses, sources, [])
+
+
+@pytest.mark.parametrize("value", [None, float("nan"), 1, True, ["a"]])
+def test_what_stands_for_no_output_is_answered_with_the_empty_string(tmp_path, value):
+    path = file(tmp_path / "h.jsonl", changed(hypothesis=[value] * len(ROWS)), ("hypothesis", "source", "reference"))
+    assert "An output without any text is the empty string." in refused(path, None, [])

@@ -1,4 +1,5 @@
 import json
+import os
 import re
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -449,3 +450,30 @@ def test_a_mistake_is_answered_with_what_was_expected(changes, words):
 def test_one_sentence_is_too_few():
     with pytest.raises(ValueError, match="there is one sentence; expected two or more"):
         report.build({"a": ["x"]}, ["x"], ["x"])
+
+
+NAMES = [
+    "a\nb.txt",
+    "\x1b[31mr.txt",
+    "x\u202ey.txt",
+    "<b>x.txt",
+    "[red]x.txt",
+    "a\u200bb.txt",
+    os.fsdecode(b"caf\xe9.txt"),
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_cannot_be_seen_in_the_name_of_a_file_is_made_visible_wherever_it_is_shown(tmp_path, name):
+    rows = {name: ["She goes.", "It is."], "s.txt": ["She go.", "It are."], "r.txt": ["She goes.", "It is."]}
+    for one, lines in rows.items():
+        (tmp_path / one).write_text("".join(f"{line} \n" for line in lines))
+    files = report.named([tmp_path / name, tmp_path / "s.txt"])
+    assert report.find(name, files) == next(iter(files))
+    read = report.read(files, tmp_path / "s.txt", [tmp_path / "r.txt"])
+    made = report.build(read.systems, read.sources, read.references, resamples=100, notes=read.notes)
+    shown = [report.to_text(made), html.page(made), json.dumps(report.to_dict(made), ensure_ascii=False)]
+    for text in shown:
+        assert text.encode()
+        assert not {"\x1b", "\u202e", "\u200b"} & set(text)
+    assert "<b>x" not in shown[1]
