@@ -6,7 +6,6 @@ mend are printed as one line; GECALIGN_DEBUG=1 shows where they come from.
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -34,7 +33,7 @@ ProfileOption = Annotated[str, typer.Option("--profile", "-p", help="what to run
 SeedOption = Annotated[int, typer.Option("--seed", "-s", help="covers data order, sampling and training")]
 SetOption = Annotated[
     list[str] | None,
-    typer.Option("--set", help="change a value of the profile: part.field=value; may be repeated"),
+    typer.Option("--set", help="change a value of the profile: part.field=value; may be repeated, the last counts"),
 ]
 
 SkipOption = Annotated[
@@ -560,20 +559,7 @@ def _study(profile: str, seed: int, changes: list[str] | None) -> Study:
     from gecalign.study import Study
 
     chosen = config.profile(profile)
-    return Study(config.assign(chosen, _changes(changes or []), mark="."), seed)
-
-
-def _changes(assignments: list[str]) -> dict[str, Any]:
-    changes = {}
-    for assignment in assignments:
-        address, equals, value = assignment.partition("=")
-        if not (equals and "." in address):
-            raise ValueError(f"--set takes part.field=value (such as sft.steps=200), not {assignment!r}.")
-        try:
-            changes[address] = json.loads(value)
-        except json.JSONDecodeError:
-            changes[address] = value
-    return changes
+    return Study(config.assign(chosen, settings.read(changes or []), mark="."), seed)
 
 
 def _guard(study: Study, products: Sequence[str]) -> None:

@@ -336,6 +336,14 @@ def check_seed(seed: SupportsIndex) -> int:
     return plain
 
 
+def kinds(part: str, name: str) -> frozenset[type]:
+    """Return the types that a setting takes, none where there is no such setting."""
+    owner = getattr(TINY, part, None)
+    hint = _hints(type(owner)).get(name) if dataclasses.is_dataclass(owner) else None
+    plain = _plain(hint) if hint else None
+    return frozenset(get_args(plain) or ([plain] if plain else []))
+
+
 def limits_of(hint: object) -> Limits | None:
     """Return what is declared beside a type; beside those of switches there is nothing to declare."""
     for part in (hint, *get_args(hint)):  # a union has it in a part
@@ -357,6 +365,8 @@ def _replace(owner: Profile, part: str, fields: dict[str, object], mark: str) ->
         raise ValueError(f"{part!r} has no field {unknown[0]!r}. Its fields: {', '.join(known)}.")
     for name, value in fields.items():
         _check(f"{part}{mark}{name}", value, _hints(type(old))[name])
+        # 1 and 1.0 are one setting, and so one product
+        fields[name] = float(value) if float in kinds(part, name) and value is not None else value  # type: ignore[arg-type]
     return dataclasses.replace(old, **fields)  # type: ignore[arg-type]
 
 
