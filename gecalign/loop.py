@@ -247,7 +247,8 @@ def micro_batch(
     if settings.micro_batch_size is not None:
         if batch % settings.micro_batch_size:
             raise ValueError(
-                f"batch_size ({batch}) must be a multiple of micro_batch_size ({settings.micro_batch_size})."
+                f"{_part(settings)}__micro_batch_size is {settings.micro_batch_size}, which does not divide the "
+                f"{batch} rows that a process has of a batch. Set one that does, or None: as many as fit."
             )
         return settings.micro_batch_size
     on_cpu = model.device.type == "cpu"
@@ -261,7 +262,8 @@ def micro_batch(
     try:
         found = memory.micro_batch(batch, length, shape, free, how, texts=texts, scored=scored), ""
     except ValueError as error:
-        found = 0, str(error)
+        limit = engine.memory_gb
+        found = 0, str(error) + (f" (engine__memory_gb, {limit:g}, says what may be used.)" if limit else "")
     everywhere = processes.gather([found])  # of all, before one gives up: the others would wait for it
     if fault := next((fault for _, fault in everywhere if fault), ""):
         raise ValueError(fault)
@@ -283,10 +285,15 @@ def share(settings: Settings) -> int:
     """
     if settings.batch_size % processes.count():
         raise ValueError(
-            f"batch_size is {settings.batch_size}, which {processes.count()} processes cannot share evenly. Start "
-            "another number of them, or change it (which changes what is learnt)."
+            f"{_part(settings)}__batch_size is {settings.batch_size}, which {processes.count()} processes cannot share "
+            "evenly. Start another number of them, or change it (which changes what is learnt)."
         )
     return settings.batch_size // processes.count()
+
+
+def _part(settings: Settings) -> str:
+    """Return what the part of the profile is called that settings are of; the controls have theirs from SFT."""
+    return type(settings).__name__.lower()
 
 
 def seconds_per_update(trainer: Trainer) -> float:

@@ -36,8 +36,8 @@ def validate(prompt: Prompt) -> None:
         raise ValueError(f"the prompt template must contain {{source}} exactly once, but is {prompt.template!r}.")
     if "\\n" in prompt.template:
         raise ValueError(
-            f"the prompt template {prompt.template!r} holds a backslash and an n, where a line feed is meant. In a "
-            "shell write $'Fix grammar: {source}\\nCorrected:', or '\"Fix grammar: {source}\\nCorrected:\"' after --set."
+            f"the prompt template {prompt.template!r} holds a backslash and an n, where a line feed is meant. "
+            "In a shell it is written $'Fix grammar: {source}\\nCorrected:'."
         )
     if prompt.template != prompt.template.rstrip():
         raise ValueError(

@@ -42,10 +42,7 @@ def draw(
     """
     second = settings.second_temperature
     temperatures = [settings.temperature] if second is None else [settings.temperature, second]
-    if settings.samples % len(temperatures):
-        raise ValueError(
-            f"pairs__samples is {settings.samples}: two temperatures share the samples, so their number must be even."
-        )
+    pairs.check(settings)
     asked = [prompts.render(prompt, example.source) for example in examples]
     by_temperature: list[list[list[pairs.Sample]]] = []
     for i, temperature in enumerate(temperatures):

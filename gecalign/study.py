@@ -41,8 +41,12 @@ class Study:
         config.check(self.profile)
         self.seed = config.check_seed(seed)
         prompts.validate(self.profile.prompt)
-        for expression in {self.profile.pairs.reward, self.profile.grpo.reward}:
-            rewards.objective(expression)
+        for part in ("pairs", "grpo"):
+            try:
+                rewards.objective(getattr(self.profile, part).reward)
+            except ValueError as error:
+                raise ValueError(f"{part}__reward: {error}") from None
+        pairs.check(self.profile.pairs)
         self.root = (runs or store.runs_folder()) / self.profile.name
         self.folder = self.root / f"seed-{self.seed}"
 
@@ -143,7 +147,9 @@ class Study:
 
     def pairs(self) -> Stage:
         """Return the preference pairs made of the samples: `pairs.jsonl`, `held_out.jsonl`, the funnel in the facts."""
-        settings, samples = self.profile.pairs, self.samples()
+        settings = self.profile.pairs
+        pairs.check_comparable(settings)  # before SFT is trained for it
+        samples = self.samples()
         ranking = ("reward", "selection", "minimum_margin", "count", "held_out")
         spec = {
             "samples": samples.content,

@@ -194,7 +194,8 @@ def dpo_trainer(
     if not train:
         raise ValueError(
             "there is no preference pair to train on. Chapter 3 shows where pairs get lost: sample more "
-            "(pairs__samples, pairs__prompts), warmer (pairs__temperature), or from prompts that SFT has not seen."
+            "(pairs__samples, pairs__prompts), warmer (pairs__temperature), from prompts that SFT has not seen, or "
+            "keep smaller differences (pairs__minimum_margin)."
         )
     steps = settings.epochs * -(-len(train) // settings.batch_size)
     rows = [(p.prompt, text) for p in (*train, *held_out) for text in (p.chosen, p.rejected)]

@@ -200,7 +200,7 @@ def test_a_batch_that_processes_cannot_share_is_refused(monkeypatch):
     from gecalign.config import SFT
 
     monkeypatch.setenv("WORLD_SIZE", "3")
-    with pytest.raises(ValueError, match=r"batch_size is 8, which 3 processes cannot share evenly"):
+    with pytest.raises(ValueError, match=r"sft__batch_size is 8, which 3 processes cannot share evenly"):
         loop.share(SFT(batch_size=8))
 
 
