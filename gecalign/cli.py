@@ -9,13 +9,13 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from gecalign import bars, console, files, processes, settings
-from gecalign.systems import UNTRAINED
 
 if TYPE_CHECKING:
     from gecalign.evaluation import SystemEvaluation
@@ -89,7 +89,9 @@ def run(
         _print_all(study)
         return
     stage = study.product(what)
-    console.tell_json({"folder": str(stage.folder), **stage.facts})
+    facts = {key: settings.as_typed(fact) if key == "warning" else fact for key, fact in stage.facts.items()}
+    console.tell_json({"folder": str(stage.folder), **facts})
+    _print_warnings(study, [what])
 
 
 @app.command()
@@ -169,6 +171,7 @@ def map_(
             cell = trials.of_map(study, share, steps)
             console.tell(f"demonstrations leave {share:.0%} of the errors, {steps} updates of SFT:")
             _print_trials(trials.record(cell, trials.MAP_SYSTEMS, log, "map"))
+            _print_warnings(cell, trials.MAP_SYSTEMS)
 
 
 @app.command()
@@ -219,6 +222,8 @@ def study_(
         results.renew_inside([Study(chosen, seed) for seed in range(seeds)], target)
     else:
         multiseed.publish(multiseed.study(chosen, seeds, jobs), target)
+    for seed in range(seeds):  # what was made side by side has said it in a file
+        _print_warnings(Study(chosen, seed), tuple(TRAINED), f"seed {seed}, ")
     size = sum(path.stat().st_size for path in target.iterdir()) / 1e6
     console.tell(f"results of {seeds} seeds: {target} ({size:.1f} MB)")
 
@@ -303,6 +308,7 @@ def export(
     if push_to:
         licences.check_name(licences.of(study.profile.model), push_to)
     exporting.export(study, system, folder, force=force, repository=push_to)
+    _print_warnings(study, [system])
     size = sum(path.stat().st_size for path in folder.iterdir()) / 1e6
     console.tell(f"{system} of {profile}, seed {seed}: {folder} ({size:.1f} MB)")
     if push_to:
@@ -452,11 +458,11 @@ def elsewhere(
 
 def main() -> None:
     """Run the command line; print errors that a user can mend without a traceback."""
-    if not processes.is_main():
-        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - to the end; printed is once
     console.prepare()
     try:
-        with bars.where_watched():
+        if not processes.is_main():
+            sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - to the end; printed is once
+        with bars.where_watched(), processes.phrased(settings.as_typed):
             app()
     except (ValueError, OSError, RuntimeError) as error:
         if os.environ.get("GECALIGN_DEBUG"):
@@ -495,6 +501,8 @@ def _loader(
 
         def exported() -> Asker:
             found = exporting.load(model, prompt)
+            for warning in exporting.warnings(model):
+                console.tell(f"({settings.as_typed(warning)})", err=True)
             return Asker(found.model, found.tokenizer, found.prompt, found.decoding)
 
         return exported
@@ -505,7 +513,13 @@ def _loader(
     study = _study(profile, seed, set_)
     if not train:
         existing.check_quick(study, system)
-    return lambda: Asker(*study.model(system), *study.asking, study.profile.engine)
+
+    def trained() -> Asker:
+        asker = Asker(*study.model(system), *study.asking, study.profile.engine)
+        _print_warnings(study, [system])
+        return asker
+
+    return trained
 
 
 def _lines(file: Path | None) -> Iterator[str]:
@@ -586,11 +600,16 @@ def _print_all(study: Study) -> None:
     _print_warnings(study, COMPARED)
 
 
-def _print_warnings(study: Study, systems: Sequence[str]) -> None:
-    """Say what is wrong with trained systems, also where they were made long ago."""
-    for system in systems:
-        if system not in UNTRAINED and (warning := study.trained(system).facts.get("warning")):
-            console.tell(f"{system}: {warning}", err=True)
+def _print_warnings(study: Study, systems: Sequence[str], whose: str = "") -> None:
+    """Say what is wrong with trained systems, and with the SFT that they start from, also where they are old."""
+    from gecalign import health, store
+    from gecalign.trained import TRAINED
+
+    for system in dict.fromkeys(("sft", *systems)) if {*systems} & {*TRAINED} else ():
+        with suppress(store.NotMade), store.only_existing():
+            start = study.sft().facts["dev_bleu"]
+            if system in TRAINED and (warning := health.warning_of(study.trained(system), start)):
+                console.tell(f"{whose}{system}: {settings.as_typed(warning)}", err=True)
 
 
 def _print_trials(rows: list[dict[str, Any]]) -> None:

@@ -85,6 +85,12 @@ def check(folder: Path, template: str | None = None) -> tuple[config.Prompt, con
     return prompt, decoding
 
 
+def warnings(folder: Path) -> list[str]:
+    """Return what is wrong with a model that was exported, and with those it was made from, in words."""
+    chain = _record(folder).get("chain", []) if (folder / RECORD).exists() else []
+    return [one["facts"]["warning"] for one in chain if "warning" in one.get("facts", {})]
+
+
 def push(folder: Path, repository: str, private: bool = False, again: str = "the same command with --force") -> str:
     """Upload an exported folder to a model repository on the hub, made if need be; return its address.
 
@@ -190,8 +196,12 @@ def _write(subject: Subject, folder: Path) -> None:
 
 def _public(stage: store.Stage) -> dict[str, Any]:
     """Return the record of a product as the world may see it: without the paths of this machine."""
+    from gecalign import health
+
     kept = ("stage", "digest", "spec", "facts", "seconds", "machine", "packages", "commit")
     record = {name: stage.record[name] for name in kept} | {"content": stage.content}
+    if warning := health.warning_of(stage):
+        record["facts"] = {**record["facts"], "warning": warning}
     if stage.record["stage"] == "data":
         source = config.Data(**stage.record["spec"]["data"])
         record["spec"] = record["spec"] | {"data": asdict(replace(source, source=model_card.data_name(source)))}
