@@ -216,6 +216,8 @@ def study_(
     target = output or store.project_folder() / "results" / chosen.name
     multiseed.check(seeds, jobs)  # before anything takes hours
     files.check_folder(target, "--output")
+    if output is None:  # a profile that has changed for good is measured anew; what was tried is not its record
+        results.check_replaced(target, chosen if set_ else None, None if only_inside else seeds)
     if not skip_checks:
         _guard(first, tuple(TRAINED))
     if only_inside:

@@ -11,6 +11,7 @@ folder/
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -55,6 +56,7 @@ def export(study: Study, system: str, folder: Path, *, force: bool = False, repo
         ValueError: the system has no model of its own, or the folder is in use.
         NotMade: nobody has trained it yet; the message says how.
     """
+    folder = Path(os.path.realpath(folder))  # a link to a folder stays one
     _check_free(folder, force)
     chain = existing.chain(study, system)
     subject = _subject(study, system, chain, repository)
@@ -248,6 +250,8 @@ def _damaged(folder: Path, error: Exception) -> ValueError:
 
 def _check_free(folder: Path, force: bool) -> None:
     """Raise ValueError where a folder holds anything but an earlier export that may be replaced."""
+    if Path.cwd().is_relative_to(folder):
+        raise ValueError(f"the export takes the place of a folder, and you are in it: {folder}. Give ./model.")
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         files.check_folder(folder, "the export")
         return
