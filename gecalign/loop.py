@@ -149,7 +149,8 @@ def measured(trainer_class: type, evaluate_loss: bool = True) -> type:
             bleu = {f"{metric_key_prefix}_bleu": self.dev_bleu(self.accelerator.unwrap_model(self.model))}
             self.log(bleu)
             if not evaluate_loss:  # else told already; untold, it would be asked for again at the end of an epoch
-                self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, bleu)
+                told = self.callback_handler.on_evaluate(self.args, self.state, self.control, bleu)  # type: ignore[has-type]
+                self.control = told
             return {**result, **bleu}
 
     Measured.__name__ = trainer_class.__name__
