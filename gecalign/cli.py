@@ -6,12 +6,11 @@ mend are printed as one line; GECALIGN_DEBUG=1 shows where they come from.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,7 +18,6 @@ import typer
 
 from gecalign import settings
 from gecalign.runtime import bars, console, files, processes
-from gecalign.systems import UNTRAINED
 
 if TYPE_CHECKING:
     from gecalign.lines import Asker, Corrected
@@ -37,7 +35,7 @@ ProfileOption = Annotated[str, typer.Option("--profile", "-p", help="what to run
 SeedOption = Annotated[int, typer.Option("--seed", "-s", help="covers data order, sampling and training")]
 SetOption = Annotated[
     list[str] | None,
-    typer.Option("--set", help="change a value of the profile: part.field=value; may be repeated"),
+    typer.Option("--set", help="change a value of the profile: part.field=value; may be repeated, the last counts"),
 ]
 
 SkipOption = Annotated[
@@ -93,7 +91,9 @@ def run(
         _print_all(study)
         return
     stage = study.product(what)
-    console.tell_json({"folder": str(stage.folder), **stage.facts})
+    facts = {key: settings.as_typed(fact) if key == "warning" else fact for key, fact in stage.facts.items()}
+    console.tell_json({"folder": str(stage.folder), **facts})
+    _print_warnings(study, [what])
 
 
 @app.command()
@@ -175,6 +175,7 @@ def map_(
             cell = trials.of_map(study, share, steps)
             console.tell(f"demonstrations leave {share:.0%} of the errors, {steps} updates of SFT:")
             _print_trials(trials.record(cell, trials.MAP_SYSTEMS, log, "map"))
+            _print_warnings(cell, trials.MAP_SYSTEMS)
 
 
 @app.command()
@@ -220,12 +221,16 @@ def study_(
     target = output or store.project_folder() / "results" / chosen.name
     multiseed.check(seeds, jobs)  # before anything takes hours
     files.check_folder(target, "--output")
+    if output is None:  # a profile that has changed for good is measured anew; what was tried is not its record
+        results.check_replaced(target, chosen if set_ else None, None if only_inside else seeds)
     if not skip_checks:
         _guard(first, tuple(TRAINED))
     if only_inside:
         results.renew_inside([Study(chosen, seed) for seed in range(seeds)], target)
     else:
         multiseed.publish(multiseed.study(chosen, seeds, jobs, plan.by_system), target)
+    for seed in range(seeds):  # what was made side by side has said it in a file
+        _print_warnings(Study(chosen, seed), tuple(TRAINED), f"seed {seed}, ")
     size = sum(path.stat().st_size for path in target.iterdir()) / 1e6
     console.tell(f"results of {seeds} seeds: {target} ({size:.1f} MB)")
 
@@ -310,6 +315,7 @@ def export(
     if push_to:
         licences.check_name(licences.of(study.profile.model), push_to)
     exporting.export(study, system, folder, force=force, repository=push_to)
+    _print_warnings(study, [system])
     size = sum(path.stat().st_size for path in folder.iterdir()) / 1e6
     console.tell(f"{system} of {profile}, seed {seed}: {folder} ({size:.1f} MB)")
     if push_to:
@@ -460,11 +466,11 @@ def elsewhere(
 
 def main() -> None:
     """Run the command line; print errors that a user can mend without a traceback."""
-    if not processes.is_main():
-        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - to the end; printed is once
     console.prepare()
     try:
-        with bars.where_watched():
+        if not processes.is_main():
+            sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - to the end; printed is once
+        with bars.where_watched(), processes.phrased(settings.as_typed):
             app()
     except (ValueError, OSError, RuntimeError) as error:
         if os.environ.get("GECALIGN_DEBUG"):
@@ -519,6 +525,8 @@ def _loader(
 
         def exported() -> Asker:
             found = exporting.load(model, prompt)
+            for warning in exporting.warnings(model):
+                console.tell(f"({settings.as_typed(warning)})", err=True)
             return Asker(found.model, found.tokenizer, found.prompt, found.decoding)
 
         return exported
@@ -529,7 +537,13 @@ def _loader(
     study = _study(profile, seed, set_)
     if not train:
         existing.check_quick(study, system)
-    return lambda: Asker(*study.model(system), study.profile.prompt, study.profile.decoding, study.profile.engine)
+
+    def trained() -> Asker:
+        asker = Asker(*study.model(system), study.profile.prompt, study.profile.decoding, study.profile.engine)
+        _print_warnings(study, [system])
+        return asker
+
+    return trained
 
 
 def _lines(file: Path | None) -> Iterator[str]:
@@ -583,20 +597,7 @@ def _study(profile: str, seed: int, changes: list[str] | None) -> Study:
     from gecalign.study import Study
 
     chosen = config.profile(profile)
-    return Study(config.assign(chosen, _changes(changes or []), mark="."), seed)
-
-
-def _changes(assignments: list[str]) -> dict[str, Any]:
-    changes = {}
-    for assignment in assignments:
-        address, equals, value = assignment.partition("=")
-        if not (equals and "." in address):
-            raise ValueError(f"--set takes part.field=value (such as sft.steps=200), not {assignment!r}.")
-        try:
-            changes[address] = json.loads(value)
-        except json.JSONDecodeError:
-            changes[address] = value
-    return changes
+    return Study(config.assign(chosen, settings.read(changes or []), mark="."), seed)
 
 
 def _guard(study: Study, products: Sequence[str]) -> None:
@@ -623,11 +624,17 @@ def _print_all(study: Study) -> None:
     _print_warnings(study, COMPARED)
 
 
-def _print_warnings(study: Study, systems: Sequence[str]) -> None:
-    """Say what is wrong with trained systems, also where they were made long ago."""
-    for system in systems:
-        if system not in UNTRAINED and (warning := study.trained(system).facts.get("warning")):
-            console.tell(f"{system}: {warning}", err=True)
+def _print_warnings(study: Study, systems: Sequence[str], whose: str = "") -> None:
+    """Say what is wrong with trained systems, and with the SFT that they start from, also where they are old."""
+    from gecalign.runtime import store
+    from gecalign.study.stages import TRAINED
+    from gecalign.training import health
+
+    for system in dict.fromkeys(("sft", *systems)) if {*systems} & {*TRAINED} else ():
+        with suppress(store.NotMade), store.only_existing():
+            start = study.sft().facts["dev_bleu"]
+            if system in TRAINED and (warning := health.warning_of(study.trained(system), start)):
+                console.tell(f"{whose}{system}: {settings.as_typed(warning)}", err=True)
 
 
 def _print_trials(rows: list[dict[str, Any]]) -> None:

@@ -23,7 +23,7 @@ from operator import or_
 from typing import Annotated, Any, SupportsIndex, get_args, get_origin, get_type_hints
 
 from gecalign import ranges
-from gecalign.ranges import Choice, Limits, Range, Text, above, at_least, share, whole
+from gecalign.ranges import Choice, Limits, Range, Text, above, share, whole
 
 # The revision of the data set that the project was written against (hub commit).
 COEDIT_REVISION = "e9a255c33ef910bc33a9d2b522653fa87521583e"
@@ -36,8 +36,11 @@ MicroBatch = Annotated[int | None, whole(1, "something is in memory at once")]
 # how high is too high, training shows
 Rate = Annotated[float, above(0, "at 0 nothing is learnt, and below 0 the reverse")]
 Warmup = Annotated[int, whole(0, "it counts updates")]
-Decay = Annotated[float, at_least(0, "below 0 weights would grow by themselves")]
-Clip = Annotated[float, at_least(0, "gradients are scaled down to this norm; 0 leaves them as they are")]
+Decay = Annotated[
+    float, Range(0, 10, "an update takes it, times the rate, off every weight; below 0 weights would grow")
+]
+# less, and AdamW, which divides gradients by their size, takes them for nothing
+Clip = Annotated[float, Range(1e-3, why="gradients are scaled down to this norm; 0 leaves them as they are", beside=0)]
 # colder, logits divided by it leave the range of floats, and all samples are the same anyway
 Warm = Annotated[float, Range(0.01, 100, "samples of a prompt must differ, and be more than noise")]
 OrGreedy = Annotated[float, Range(0.01, 100, "0 is greedy decoding, and colder than 0.01 is nothing else", beside=0)]
@@ -170,7 +173,9 @@ class DPO:
     # a twentieth of SFT's: 3e-4 gains as much in the first epoch, then destroys the tiny model
     learning_rate: Rate = 1e-4
     # how dear it is to leave the reference model; typically 0.01-0.5, lower strays further
-    beta: Annotated[float, above(0, "at 0 the loss has no gradient, below 0 it prefers what was rejected")] = 0.1
+    beta: Annotated[float, Range(1e-4, 100, "at 0 the loss has no gradient, below 0 it prefers what was rejected")] = (
+        0.1
+    )
     warmup_steps: Warmup = 5
     weight_decay: Decay = 0.0
     max_grad_norm: Clip = 1.0
@@ -197,7 +202,7 @@ class Online:
     top_p: TopP = 1.0
     reward: Reward = "bleu"  # see `gecalign.preferences.rewards`
     # weight of the KL divergence from the reference model
-    beta: Annotated[float, at_least(0, "below 0 the loss drives the policy away from the reference")] = 0.0
+    beta: Annotated[float, Range(0, 100, "below 0 the loss drives the policy away from the reference")] = 0.0
     # the ratio of new to old probability is clipped to 1 - epsilon .. 1 + epsilon
     epsilon: Annotated[
         float, Range(0, 1, "ratios are clipped to 1 - epsilon .. 1 + epsilon", low_open=True, high_open=True)
@@ -275,7 +280,7 @@ class Engine:
     # to plan micro-batches for; None: what is free when a training starts
     memory_gb: Annotated[float | None, above(0, "no training fits into nothing")] = None
     # or "tensorboard", "wandb", "trackio", or several with commas between them
-    report_to: Annotated[str, Choice(TRACKERS, "trackers are asked for by name", several=True)] = "none"
+    report_to: Annotated[str, Choice(TRACKERS, "trackers are asked for by name", several=True, alone="none")] = "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,6 +332,11 @@ def assign(profile: Profile, changes: Mapping[str, object], name: str | None = N
     return dataclasses.replace(profile, name=name or profile.name, **replaced)  # type: ignore[arg-type]
 
 
+def part_of(settings: SFT | DPO | Online) -> str:
+    """Return what the part of a profile is called that settings are of: "grpo"; the controls have theirs from SFT."""
+    return type(settings).__name__.lower()
+
+
 def online(profile: Profile) -> list[Online]:
     """Return the settings of all methods that learn from their own samples."""
     parts = [getattr(profile, one.name) for one in dataclasses.fields(profile)]
@@ -356,6 +366,14 @@ def check_seed(seed: SupportsIndex) -> int:
     return plain
 
 
+def kinds(part: str, name: str) -> frozenset[type]:
+    """Return the types that a setting takes, none where there is no such setting."""
+    owner = getattr(TINY, part, None)
+    hint = _hints(type(owner)).get(name) if dataclasses.is_dataclass(owner) else None
+    plain = _plain(hint) if hint else None
+    return frozenset(get_args(plain) or ([plain] if plain else []))
+
+
 def limits_of(hint: object) -> Limits | None:
     """Return what is declared beside a type; beside those of switches there is nothing to declare."""
     for part in (hint, *get_args(hint)):  # a union has it in a part
@@ -377,6 +395,8 @@ def _replace(owner: Profile, part: str, fields: dict[str, object], mark: str) ->
         raise ValueError(f"{part!r} has no field {unknown[0]!r}. Its fields: {', '.join(known)}.")
     for name, value in fields.items():
         _check(f"{part}{mark}{name}", value, _hints(type(old))[name])
+        # 1 and 1.0 are one setting, and so one product
+        fields[name] = float(value) if float in kinds(part, name) and value is not None else value  # type: ignore[arg-type]
     return dataclasses.replace(old, **fields)  # type: ignore[arg-type]
 
 

@@ -31,9 +31,14 @@ def hypothesis(completion: str) -> str:
 
 
 def validate(prompt: Prompt) -> None:
-    """Raise ValueError where a template cannot work: no place for the source, or a blank at its end."""
+    """Raise ValueError where a template cannot work: no place for the source, no real line feed, a blank at its end."""
     if prompt.template.count("{source}") != 1:
         raise ValueError(f"the prompt template must contain {{source}} exactly once, but is {prompt.template!r}.")
+    if "\\n" in prompt.template:
+        raise ValueError(
+            f"the prompt template {prompt.template!r} holds a backslash and an n, where a line feed is meant. "
+            "In a shell it is written $'Fix grammar: {source}\\nCorrected:'."
+        )
     if prompt.template != prompt.template.rstrip():
         raise ValueError(
             f"the prompt template {prompt.template!r} ends in white space, which tokenizers attach to the next word: "

@@ -49,16 +49,17 @@ def _finite(value: float) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A few words; `several` of them stand with commas between them."""
+    """A few words; `several` of them stand with commas between them, but for the one that stands alone."""
 
     words: tuple[str, ...]
     why: str = ""
     several: bool = False
+    alone: str = ""
 
     def holds(self, value: object) -> bool:
         """Whether a value is one of the words, or made of them."""
         parts = value.split(",") if self.several and isinstance(value, str) else [value]
-        return all(part in self.words for part in parts)
+        return all(part in self.words for part in parts) and (len(parts) == 1 or self.alone not in parts)
 
     def __str__(self) -> str:
         several = ", or several with commas between them" if self.several else ""

@@ -63,8 +63,8 @@ def cases() -> Iterator[tuple[str, str, Any, bool]]:
             outside += [math.nan, math.inf, -math.inf, 10**400] if float in takes else [10**400]
         elif isinstance(limit, Choice):
             inside, outside = list(limit.words), ["", limit.words[0].upper(), f"{limit.words[0]} ", "nonsense"]
-            inside += [",".join(limit.words[:2])] if limit.several else []
-            outside += [] if limit.several else [",".join(limit.words[:2])]
+            (inside if limit.several else outside).append(",".join(limit.words[-2:]))
+            outside += [f"{limit.alone},{limit.words[-1]}", f"{limit.words[-1]},{limit.alone}"] if limit.alone else []
         elif isinstance(limit, Text):
             inside, outside = ["some text"], ["", " \t"]
         else:
@@ -152,10 +152,10 @@ def refusal(capsys, monkeypatch, *arguments: str) -> str:
         ("data.test_rows=-5", "data.test_rows must be at least 1"),
         ("grpo.batch_size=0", "grpo.batch_size must be at least 1"),
         ("grpo.temperature=0", "grpo.temperature must be at least 0.01"),
-        ("grpo.beta=-0.1", "grpo.beta must be a number at least 0, but is -0.1"),
+        ("grpo.beta=-0.1", "grpo.beta must be at least 0 and at most 100, but is -0.1"),
         ("grpo.epsilon=-1", "grpo.epsilon must be above 0"),
-        ("dpo.beta=0", "dpo.beta must be a number above 0, but is 0: at 0 the loss has no gradient"),
-        ("dpo.beta=-0.1", "dpo.beta must be a number above 0"),
+        ("dpo.beta=0", "dpo.beta must be at least 0.0001 and at most 100, but is 0: at 0 the loss has no gradient"),
+        ("dpo.beta=-0.1", "dpo.beta must be at least 0.0001"),
         ("data.miss=1.5", "data.miss must be at least 0 and at most 1, but is 1.5"),
         ("decoding.top_p=0", "decoding.top_p must be above 0 and at most 1"),
         ("sft.learning_rate=NaN", "sft.learning_rate must be a number above 0, but is nan"),
@@ -166,6 +166,17 @@ def refusal(capsys, monkeypatch, *arguments: str) -> str:
         ("pairs.split=test", "pairs.split must be one of preference, train, but is 'test'"),
         ("pairs.reward=beau", "unknown reward 'beau'"),
         ("grpo.reward=0.5*bleu", "the weights must be above 0 and sum to 1"),
+        ("dpo.beta=1e-300", "dpo.beta must be at least 0.0001 and at most 100"),
+        ("dpo.beta=1e300", "dpo.beta must be at least 0.0001 and at most 100"),
+        ("grpo.beta=1e300", "grpo.beta must be at least 0 and at most 100"),
+        ("sft.weight_decay=1e9", "sft.weight_decay must be at least 0 and at most 10"),
+        ("sft.max_grad_norm=1e-300", "sft.max_grad_norm must be 0, or a number at least 0.001"),
+        ("engine.report_to=none,wandb", "engine.report_to must be one of none"),
+        ("pairs.reward=BLEU", "pairs.reward: unknown reward 'BLEU'"),
+        ("grpo.reward=.*bleu", "grpo.reward: the reward '.*bleu' is of neither form"),
+        ("grpo.reward=1.2.3*bleu", "grpo.reward: the reward '1.2.3*bleu' is of neither form"),
+        ("pairs.temperature=0", "pairs.temperature is 0, so that 4 samples of a prompt would all be the same"),
+        ("pairs.second_temperature=0", "pairs.second_temperature is 0, so that 2 samples of a prompt"),
     ],
 )
 @pytest.mark.parametrize("command", [["run", "sft"], ["doctor", "--quick"], ["plan"], ["trial"]])

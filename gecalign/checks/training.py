@@ -205,12 +205,12 @@ def _divided(name: str, settings: Any, updates: int, words: str) -> tuple[Status
     micro = settings.micro_batch_size
     if micro and share % micro:
         return "fail", (
-            f"{name}: the batch of a process is {share}, no multiple of micro_batch_size, {micro}. Set one that "
-            "divides it, or none."
+            f"{name}: the batch of a process is {share}, no multiple of {name.lower()}__micro_batch_size, {micro}. Set "
+            "one that divides it, or none."
         )
     if processes.count() > 1:
         words += f", {share} in each of {processes.count()} processes"
     if settings.warmup_steps >= updates:
         return "warn", (f"{name}: {words}; warm-up takes {settings.warmup_steps}, so the learning rate is never "
-                        "reached. Lower warmup_steps.")  # fmt: skip
+                        f"reached. Lower {name.lower()}__warmup_steps.")  # fmt: skip
     return "pass", f"{name}: {words}."

@@ -4,18 +4,6 @@
 - `model_card`: what the card says; `licences`: what a base asks of whoever passes on what was made from it
 """
 
-from gecalign.export.folder import (
-    Exported as Exported,
-)
-from gecalign.export.folder import (
-    check as check,
-)
-from gecalign.export.folder import (
-    export as export,
-)
-from gecalign.export.folder import (
-    load as load,
-)
-from gecalign.export.folder import (
-    push as push,
-)
+from gecalign.export.folder import Exported, check, export, load, push, warnings
+
+__all__ = ["Exported", "check", "export", "load", "push", "warnings"]

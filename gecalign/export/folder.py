@@ -11,6 +11,7 @@ folder/
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -58,6 +59,7 @@ def export(study: Study, system: str, folder: Path, *, force: bool = False, repo
         ValueError: the system has no model of its own, or the folder is in use.
         NotMade: nobody has trained it yet; the message says how.
     """
+    folder = Path(os.path.realpath(folder))  # a link to a folder stays one
     _check_free(folder, force)
     chain = existing.chain(study, system)
     subject = _subject(study, system, chain, repository)
@@ -86,6 +88,12 @@ def check(folder: Path, template: str | None = None) -> tuple[config.Prompt, con
     prompt, decoding = _asking(folder, template)
     prompts.validate(prompt)
     return prompt, decoding
+
+
+def warnings(folder: Path) -> list[str]:
+    """Return what is wrong with a model that was exported, and with those it was made from, in words."""
+    chain = _record(folder).get("chain", []) if (folder / RECORD).exists() else []
+    return [one["facts"]["warning"] for one in chain if "warning" in one.get("facts", {})]
 
 
 def push(folder: Path, repository: str, private: bool = False, again: str = "the same command with --force") -> str:
@@ -192,8 +200,12 @@ def _write(subject: Subject, folder: Path) -> None:
 
 def _public(stage: store.Stage) -> dict[str, Any]:
     """Return the record of a product as the world may see it: without the paths of this machine."""
+    from gecalign.training import health
+
     kept = ("stage", "digest", "spec", "facts", "seconds", "machine", "packages", "commit")
     record = {name: stage.record[name] for name in kept} | {"content": stage.content}
+    if warning := health.warning_of(stage):
+        record["facts"] = {**record["facts"], "warning": warning}
     if stage.record["stage"] == "data":
         source = config.Data(**stage.record["spec"]["data"])
         record["spec"] = record["spec"] | {"data": asdict(replace(source, source=model_card.data_name(source)))}
@@ -240,6 +252,8 @@ def _damaged(folder: Path, error: Exception) -> ValueError:
 
 def _check_free(folder: Path, force: bool) -> None:
     """Raise ValueError where a folder holds anything but an earlier export that may be replaced."""
+    if Path.cwd().is_relative_to(folder):
+        raise ValueError(f"the export takes the place of a folder, and you are in it: {folder}. Give ./model.")
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         files.check_folder(folder, "the export")
         return

@@ -292,12 +292,16 @@ def _with_interval(row: Mapping[str, Any], metric: str) -> str:
 
 
 def _outcome(stage: Stage) -> str:
+    from gecalign.training import health
+
     facts = stage.facts
     if "chosen_step" in facts:
+        warning = health.warning_of(stage)
         trained = facts.get("trained_parameters", facts["parameters"])  # fewer with adapters
         return (
             f"{facts['updates']:,} updates of {trained:,} parameters; kept the checkpoint after "
             f"{facts['chosen_step']:,}, with the highest BLEU on dev ({facts['dev_bleu']:.1f})"
+            f"{'; **warning**: ' * bool(warning)}{escape(warning)}"
         )
     known = {name: value for name, value in facts.items() if isinstance(value, int)} | dict(facts.get("rows", {}))
     return ", ".join(f"{value:,} {name.replace('_', ' ')}" for name, value in known.items())

@@ -10,35 +10,29 @@
 """
 
 from gecalign.metrics.scores import (
-    METRICS as METRICS,
+    METRICS,
+    Array,
+    Evaluation,
+    Metric,
+    Score,
+    bleu,
+    chrf,
+    chrf_plus_plus,
+    edit_f05,
+    evaluate,
+    gleu,
 )
-from gecalign.metrics.scores import (
-    Array as Array,
-)
-from gecalign.metrics.scores import (
-    Evaluation as Evaluation,
-)
-from gecalign.metrics.scores import (
-    Metric as Metric,
-)
-from gecalign.metrics.scores import (
-    Score as Score,
-)
-from gecalign.metrics.scores import (
-    bleu as bleu,
-)
-from gecalign.metrics.scores import (
-    chrf as chrf,
-)
-from gecalign.metrics.scores import (
-    chrf_plus_plus as chrf_plus_plus,
-)
-from gecalign.metrics.scores import (
-    edit_f05 as edit_f05,
-)
-from gecalign.metrics.scores import (
-    evaluate as evaluate,
-)
-from gecalign.metrics.scores import (
-    gleu as gleu,
-)
+
+__all__ = [
+    "METRICS",
+    "Array",
+    "Evaluation",
+    "Metric",
+    "Score",
+    "bleu",
+    "chrf",
+    "chrf_plus_plus",
+    "edit_f05",
+    "evaluate",
+    "gleu",
+]

@@ -56,7 +56,7 @@ def decode(
     """
     if config.samples > 1 and config.temperature == 0:
         raise ValueError(
-            f"at temperature 0 all {config.samples} samples would be the same. Set decoding__temperature above 0."
+            f"at temperature 0 all {config.samples} samples would be the same. Ask for one, or a temperature above 0."
         )
     prompt_ids = tokenizer(list(prompts))["input_ids"] if prompts else []
     _check_fit(prompt_ids, model.config.max_position_embeddings, config)

@@ -24,7 +24,7 @@ from transformers import (
 
 from gecalign.config import Engine, Model
 from gecalign.runtime import hub, processes
-from gecalign.runtime.store import digest_of, file_digests
+from gecalign.runtime.store import RECORD, digest_of, file_digests
 
 Loaded = tuple[PreTrainedModel, PreTrainedTokenizerBase]  # a model and its tokenizer, which go together
 TINY_BASE = Path(__file__).parents[1] / "corpus" / "tinygec" / "base"
@@ -92,8 +92,11 @@ def local_folder(config: Model) -> Path | None:
     return folder if folder.is_dir() else None
 
 
-def load(config: Model | Path) -> Loaded:
+def load(config: Model | Path, finite: bool = True) -> Loaded:
     """Load a model in 32-bit weights onto the device, with its tokenizer (left-padded, with a pad token).
+
+    Args:
+        finite: whether weights that are no finite numbers are refused.
 
     Raises:
         ValueError: the folder lacks weights, configuration or tokenizer, a file is damaged, the hub cannot be
@@ -128,6 +131,11 @@ def load(config: Model | Path) -> Loaded:
         raise ValueError(f"the model {name!r} could not be loaded ({words}). {_way_out(folder)}") from error
     if absent := sorted(report["missing_keys"]):  # the library would fill them with random numbers
         raise ValueError(f"the weights of {name!r} lack {len(absent)} tensors, such as {absent[0]}. {_way_out(folder)}")
+    if finite and (broken := [name for name, one in model.named_parameters() if not torch.isfinite(one).all()]):
+        raise ValueError(
+            f"the weights of {name!r} are no finite numbers, such as {broken[0]}: a training that broke has left them. "
+            f"{_way_out(folder)}"
+        )
     _prepare_tokenizer(tokenizer, name, model.get_input_embeddings().num_embeddings)
     # a repetition penalty, for example, that came with the model would be mixed into our decoding settings
     special = {name: getattr(tokenizer, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
@@ -160,6 +168,8 @@ def _is_path(name: str) -> bool:
 
 
 def _way_out(folder: Path | None) -> str:
+    if folder and (folder.parent / RECORD).exists():
+        return f"Delete {folder.parent} to have it made again."
     if folder:
         return "A file in this folder is damaged or belongs to another model: copy or download the folder again."
     return hub.ways_out("model")

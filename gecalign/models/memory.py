@@ -8,6 +8,7 @@ L layers, H hidden, I intermediate, V vocabulary.
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -170,7 +171,8 @@ def micro_batch(
         ValueError: not even one row fits; the message says what would help.
     """
     usable = (1 - MARGIN) * free_bytes
-    for rows in sorted((n for n in range(1, batch + 1) if batch % n == 0), reverse=True):
+    low = [n for n in range(1, math.isqrt(batch) + 1) if batch % n == 0]
+    for rows in sorted({*low, *(batch // n for n in low)}, reverse=True):
         if step(shape, how, rows * texts, length, scored) <= usable:
             return rows
     ways = [

@@ -5,27 +5,6 @@
 - `rendering`: a plan to be read in a terminal
 """
 
-from gecalign.plan.steps import (
-    LARGE as LARGE,
-)
-from gecalign.plan.steps import (
-    Machine as Machine,
-)
-from gecalign.plan.steps import (
-    Plan as Plan,
-)
-from gecalign.plan.steps import (
-    Step as Step,
-)
-from gecalign.plan.steps import (
-    by_system as by_system,
-)
-from gecalign.plan.steps import (
-    gpu as gpu,
-)
-from gecalign.plan.steps import (
-    make as make,
-)
-from gecalign.plan.steps import (
-    this_machine as this_machine,
-)
+from gecalign.plan.steps import LARGE, Machine, Plan, Step, by_system, gpu, make, this_machine
+
+__all__ = ["LARGE", "Machine", "Plan", "Step", "by_system", "gpu", "make", "this_machine"]

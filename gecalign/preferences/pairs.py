@@ -90,6 +90,31 @@ class Funnel:
         return stages
 
 
+def check(settings: Pairs) -> None:
+    """Raise ValueError where samples cannot be drawn so: no two differ, or two temperatures get no equal number."""
+    at = {"temperature": settings.temperature, "second_temperature": settings.second_temperature}
+    at = {name: value for name, value in at.items() if value is not None}
+    if settings.samples % len(at):
+        raise ValueError(
+            f"pairs__samples is {settings.samples}: two temperatures share the samples, so their number must be even."
+        )
+    each = settings.samples // len(at)
+    if each > 1 and (cold := [name for name, value in at.items() if value == 0]):
+        raise ValueError(
+            f"pairs__{cold[0]} is 0, so that {each} samples of a prompt would all be the same, and there would be no "
+            "pair. Set it above 0."
+        )
+
+
+def check_comparable(settings: Pairs) -> None:
+    """Raise ValueError where a prompt has no two samples to make a pair of."""
+    if settings.samples < 2 and settings.selection != "reference":
+        raise ValueError(
+            f"pairs__samples is {settings.samples}, and pairs__selection {settings.selection!r} compares two of a "
+            "prompt. Draw more, or set pairs__selection to 'reference'."
+        )
+
+
 def build(
     sampled: Sequence[Sampled], settings: Pairs, objective: Objective, prompt: Prompt
 ) -> tuple[list[PreferencePair], Funnel]:

@@ -145,8 +145,8 @@ class Objective:
         return np.einsum("r,rn->n", self.weights, values)
 
 
-_TERM = re.compile(r"(?:(?P<weight>[\d.]+)\s*\*\s*)?(?P<name>[a-z]+)")
-_FACTOR = re.compile(r"(?P<name>[a-z]+)\s*\^\s*(?P<weight>[\d.]+)")
+_TERM = re.compile(r"(?:(?P<weight>\d+\.?\d*|\.\d+)\s*\*\s*)?(?P<name>[A-Za-z]+)")
+_FACTOR = re.compile(r"(?P<name>[A-Za-z]+)\s*\^\s*(?P<weight>\d+\.?\d*|\.\d+)")
 
 
 def objective(expression: str) -> Objective:

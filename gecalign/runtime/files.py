@@ -30,7 +30,7 @@ def path(text: str | os.PathLike[str]) -> Path:
     Raises:
         ValueError: it is empty, or asks for the home folder of somebody who has none.
     """
-    if not os.fspath(text):
+    if not os.fspath(text).strip():
         raise ValueError("a path is empty; expected a file or a folder. Is it a variable that nobody has set?")
     meant = os.path.expanduser(text)  # noqa: PTH111 - of the text: to pathlib, ./~ is ~
     if meant.startswith("~"):

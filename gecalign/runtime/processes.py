@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -23,13 +25,37 @@ PATIENCE = timedelta(hours=2)
 
 
 def count() -> int:
-    """Return the number of processes, the world size."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
+    """Return the number of processes, the world size.
+
+    Raises:
+        ValueError: the environment says no such number.
+    """
+    return _variable("WORLD_SIZE", "1", 1)
 
 
 def index() -> int:
-    """Return the number of this process, its rank: 0 is the main one."""
-    return int(os.environ.get("RANK", "0"))
+    """Return the number of this process, its rank: 0 is the main one.
+
+    Raises:
+        ValueError: the environment says no such number, or there are not so many processes.
+    """
+    rank = _variable("RANK", "0", 0)
+    if rank >= count():
+        raise ValueError(
+            f"RANK is {rank}, and WORLD_SIZE, the number of processes, is {count()}. torchrun and accelerate set both "
+            "for the processes that they start; without them unset both."
+        )
+    return rank
+
+
+def _variable(name: str, usual: str, least: int) -> int:
+    value = os.environ.get(name, usual)
+    if not (value.isascii() and value.isdigit() and int(value) >= least):
+        raise ValueError(
+            f"the environment variable {name} is {value!r}; expected a whole number of at least {least}, as torchrun "
+            "and accelerate set it for the processes that they start. Without them unset it."
+        )
+    return int(value)
 
 
 def is_main() -> bool:
@@ -42,10 +68,23 @@ def sharded() -> bool:
     return count() > 1 and os.environ.get("ACCELERATE_USE_FSDP", "").lower() == "true"
 
 
+_phrase: ContextVar[Callable[[str], str]] = ContextVar("phrase", default=str)
+
+
+@contextmanager
+def phrased(by: Callable[[str], str]) -> Iterator[None]:
+    """Within this, what is said is put otherwise first."""
+    before = _phrase.set(by)
+    try:
+        yield
+    finally:
+        _phrase.reset(before)
+
+
 def say(text: str) -> None:
     """Print on standard error, once for all processes."""
     if is_main():
-        print(text, file=sys.stderr)
+        print(_phrase.get()(text), file=sys.stderr)
 
 
 def wait() -> None:

@@ -108,9 +108,16 @@ def only_existing() -> Iterator[dict[Path, Stage]]:
 
 
 def runs_folder(project: Path | None = None) -> Path:
-    """Return where products are kept: `$GECALIGN_RUNS`, or `runs/` in a project, by default the one worked in."""
-    named = os.environ.get("GECALIGN_RUNS")
-    return files.path(named) if named else (project or project_folder()) / "runs"
+    """Return where products are kept: `$GECALIGN_RUNS`, or `runs/` in a project, by default the one worked in.
+
+    Raises:
+        ValueError: what the variable names is, or lies in, a file.
+    """
+    if not (named := os.environ.get("GECALIGN_RUNS")):
+        return (project or project_folder()) / "runs"
+    folder = files.path(named)
+    files.check_folder(folder, "the environment variable GECALIGN_RUNS")
+    return folder
 
 
 def project_folder() -> Path:

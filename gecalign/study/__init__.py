@@ -11,5 +11,7 @@
 - `existing`: what has been made already
 """
 
-from gecalign.study import trained as trained  # which declares how each system is made
-from gecalign.study.stages import Study as Study
+from gecalign.study import trained  # which declares how each system is made
+from gecalign.study.stages import Study
+
+__all__ = ["Study", "trained"]

@@ -214,6 +214,25 @@ def collect(studies: Sequence[Study], folder: Path) -> None:
     _write_record(_record(studies), folder)
 
 
+def check_replaced(folder: Path, tried: config.Profile | None, seeds: int | None) -> None:
+    """Raise ValueError where new results would take the place of those of other settings, or of more seeds.
+
+    Args:
+        tried: a profile with settings that are only tried; None: as it stands in the library.
+        seeds: None: however many.
+    """
+    if not (folder / "study.json").exists():
+        return
+    record = json.loads((folder / "study.json").read_text(encoding="utf-8"))
+    other = tried is not None and record["settings"] != settings_digest(tried)
+    if other or (seeds is not None and seeds < len(record["seeds"])):
+        held = "of other settings" if other else f"of {len(record['seeds'])} seeds, and --seeds is {seeds}"
+        raise ValueError(
+            f"{folder} holds results {held}, and would be replaced. Give another folder by --output, or this one "
+            "if that is what you want."
+        )
+
+
 def renew_inside(studies: Sequence[Study], folder: Path) -> None:
     """Write the tables of `INSIDE` anew into a folder of results; its predictions stay what they are."""
     if not (folder / "study.json").exists():

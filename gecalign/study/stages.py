@@ -58,8 +58,15 @@ class Study:
         config.check(self.profile)
         self.seed = config.check_seed(seed)
         prompts.validate(self.profile.prompt)
-        for expression in {self.profile.pairs.reward, *(part.reward for part in config.online(self.profile))}:
-            rewards.objective(expression)
+        asked = {"pairs": self.profile.pairs.reward} | {
+            config.part_of(one): one.reward for one in config.online(self.profile)
+        }
+        for part, expression in asked.items():
+            try:
+                rewards.objective(expression)
+            except ValueError as error:
+                raise ValueError(f"{part}__reward: {error}") from None
+        pairs.check(self.profile.pairs)
         self.root = (runs or store.runs_folder()) / self.profile.name
         self.folder = self.root / f"seed-{self.seed}"
 
@@ -159,7 +166,9 @@ class Study:
 
     def pairs(self) -> Stage:
         """Return the preference pairs made of the samples: `pairs.jsonl`, `held_out.jsonl`, the funnel in the facts."""
-        settings, samples = self.profile.pairs, self.samples()
+        settings = self.profile.pairs
+        pairs.check_comparable(settings)  # before SFT is trained for it
+        samples = self.samples()
         ranking = ("reward", "selection", "minimum_margin", "count", "held_out")
         spec = {
             "samples": samples.content,

@@ -134,7 +134,7 @@ def _rewarded(study: Study, name: str, settings: config.Online, **how: bool) -> 
     prompted = study.prompted(settings.split)
 
     def make(folder: Path) -> dict[str, Any]:
-        method = import_module(f"gecalign.training.{type(settings).__name__.lower()}")
+        method = import_module(f"gecalign.training.{config.part_of(settings)}")
         policy, (reference, _) = study.model("sft"), study.model("sft")
         run = study.run(folder, study.sft().facts["dev_bleu"])
         return method.train(policy, reference, prompted, settings, run, **how)

@@ -115,8 +115,10 @@ def micro_batch(
     batch, engine = share(settings), run.engine
     if settings.micro_batch_size is not None:
         if batch % settings.micro_batch_size:
+            name = config.part_of(settings)
             raise ValueError(
-                f"batch_size ({batch}) must be a multiple of micro_batch_size ({settings.micro_batch_size})."
+                f"{name}__micro_batch_size is {settings.micro_batch_size}, which does not divide the "
+                f"{batch} rows that a process has of a batch. Set one that does, or None: as many as fit."
             )
         return settings.micro_batch_size
     on_cpu = model.device.type == "cpu"
@@ -130,7 +132,8 @@ def micro_batch(
     try:
         found = memory.micro_batch(batch, rows.length, shape, free, how, texts=rows.texts, scored=rows.scored), ""
     except ValueError as error:
-        found = 0, str(error)
+        limit = engine.memory_gb
+        found = 0, str(error) + (f" (engine__memory_gb, {limit:g}, says what may be used.)" if limit else "")
     everywhere = processes.gather([found])  # of all, before one gives up: the others would wait for it
     if fault := next((fault for _, fault in everywhere if fault), ""):
         raise ValueError(fault)
@@ -151,9 +154,10 @@ def share(settings: Settings) -> int:
         ValueError: the batch cannot be divided among the processes.
     """
     if settings.batch_size % processes.count():
+        name = config.part_of(settings)
         raise ValueError(
-            f"batch_size is {settings.batch_size}, which {processes.count()} processes cannot share evenly. Start "
-            "another number of them, or change it (which changes what is learnt)."
+            f"{name}__batch_size is {settings.batch_size}, which {processes.count()} processes cannot share "
+            "evenly. Start another number of them, or change it (which changes what is learnt)."
         )
     return settings.batch_size // processes.count()
 

@@ -60,7 +60,8 @@ def trainer(
     if not pairs:
         raise ValueError(
             "there is no preference pair to train on. Chapter 3 shows where pairs get lost: sample more "
-            "(pairs__samples, pairs__prompts), warmer (pairs__temperature), or from prompts that SFT has not seen."
+            "(pairs__samples, pairs__prompts), warmer (pairs__temperature), from prompts that SFT has not seen, or "
+            "keep smaller differences (pairs__minimum_margin)."
         )
     model, tokenizer = start
     steps = settings.epochs * -(-len(pairs) // settings.batch_size)

@@ -8,18 +8,13 @@ from gecalign import config
 from gecalign.corpus.examples import Example
 
 
-def part(settings: config.Online) -> str:
-    """Return the part of a profile that settings are: "grpo"."""
-    return type(settings).__name__.lower()
-
-
 def plan(settings: config.Online) -> dict[str, int]:
     """Return how many prompts and samples there are an update, a generation and in all.
 
     Raises:
         ValueError: the samples of a generation are no multiple of the group size, or a group has one sample.
     """
-    name, generation = part(settings), settings.batch_size * settings.updates_per_generation  # samples
+    name, generation = config.part_of(settings), settings.batch_size * settings.updates_per_generation  # samples
     if settings.group_size < 2:
         raise ValueError(f"{name}__group_size is {settings.group_size}: a group needs two samples to compare.")
     if generation % settings.group_size:
@@ -51,7 +46,7 @@ def in_words(plan: dict[str, int]) -> str:
 
 def check_enough(examples: Sequence[Example], settings: config.Online) -> None:
     """Raise ValueError where there are too few prompts for one generation."""
-    needed, name = plan(settings)["prompts_a_generation"], part(settings)
+    needed, name = plan(settings)["prompts_a_generation"], config.part_of(settings)
     if len(examples) < needed:
         raise ValueError(
             f"a generation takes {needed} prompts, and there are only {len(examples)}. Lower {name}__batch_size, raise "

@@ -8,10 +8,11 @@ a training runs, and `verdict` at what came out.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 from torch import nn
 from torch.distributed.tensor import DTensor
@@ -26,6 +27,15 @@ FAR = 5.0  # BLEU
 LOGGED = {"loss": "the loss", "grad_norm": "the norm of the gradient", "eval_loss": "the loss on the evaluation rows"}
 STILL = 1e-9  # a weight that has moved no further has not moved: the spacing of 32-bit floats at the size of most
 PROBED = 1024  # entries of each weight that are kept to see whether it has moved
+# Updates in a row that fp16 skips: its scale, 2^16 at first, is halved each time, and has left all that could help.
+SKIPPED = 40
+# What else than the rate keeps a method from learning.
+CAUSES = {
+    "sft": "sft__warmup_steps",
+    "continued": "sft__warmup_steps",
+    "dpo": "dpo__warmup_steps, dpo__beta, how few pairs there are",
+    "grpo": "grpo__warmup_steps, rewards that never differ in a group (frac_reward_zero_std in log.csv)",
+}
 
 
 class Watch(TrainerCallback):
@@ -42,9 +52,16 @@ class Watch(TrainerCallback):
     def __init__(self, steps: Collection[int], part: str):
         self.steps, self.part = steps, part
         self.start: float | None = None  # dev BLEU before the first update; measured, or set by who knows it
+        self.skipped = 0  # updates in a row
 
-    def on_step_end(self, args: Any, state: TrainerState, control: Any, model: Any = None, **kwargs: Any) -> None:
+    def on_step_end(
+        self, args: Any, state: TrainerState, control: Any, model: Any = None, optimizer: Any = None, **kwargs: Any
+    ) -> None:
         """Called by the trainer."""
+        self.skipped = self.skipped + 1 if getattr(optimizer, "step_was_skipped", False) else 0
+        if self.skipped >= SKIPPED:  # in all processes at once, which share gradients
+            fault = f"the last {self.skipped} updates were skipped, as gradients overflow fp16 however they are scaled"
+            self.stop_if(fault, args, state.global_step)
         if state.global_step in self.steps:
             self.stop_if(not_finite(model), args, state.global_step)
 
@@ -136,7 +153,15 @@ def has_moved(before: Mapping[str, torch.Tensor], model: nn.Module) -> bool:
     return any(bool((now[name] - old).abs().max() > STILL) for name, old in before.items())
 
 
-def verdict(scored: Mapping[int, float], start: float | None, chosen: int, moved: bool, rate: str) -> str:
+def verdict(
+    scored: Mapping[int, float],
+    start: float | None,
+    chosen: int,
+    moved: bool,
+    rate: str,
+    causes: str = "",
+    losses: Mapping[int, float] | None = None,
+) -> str:
     """Return what is wrong with a training that ended, in words; nothing where nothing is.
 
     Args:
@@ -145,24 +170,85 @@ def verdict(scored: Mapping[int, float], start: float | None, chosen: int, moved
         chosen: the update whose checkpoint is kept.
         moved: whether its weights differ from those of the start.
         rate: the learning rate, in words.
+        causes: what else may keep it from learning, in words.
+        losses: those on references of dev after updates, 0 included, where it is them that are to be learnt.
     """
     far = [step for step, value in scored.items() if is_far_below(value, start)]
+    still = f"See eval_bleu and grad_norm in log.csv, and {rate}{'; also ' * bool(causes)}{causes}."
+    best = scored.get(chosen, math.nan)
     if not moved:
         fallen = f"{len(far)} of {len(scored)} checkpoints score far below it: lower {rate}."
-        still = f"See eval_bleu and grad_norm in log.csv, and {rate}."
         return (
             f"nothing was learnt: the checkpoint that was chosen, after update {chosen}, has the weights of the start. "
             f"{fallen if far else still}"
         )
     if chosen in far:
         return (
-            f"training destroyed the model: the best checkpoint, after update {chosen}, scores {scored[chosen]:.1f} "
+            f"training destroyed the model: the best checkpoint, after update {chosen}, scores {best:.1f} "
             f"BLEU on dev, far below {start:.1f} at the start. Lower {rate}."
+        )
+    if losses and losses.get(chosen, 0) > losses.get(0, math.inf):
+        return (
+            f"training destroyed the model: the best checkpoint, after update {chosen}, has a loss of "
+            f"{losses[chosen]:.2f} nats a token on dev, above {losses[0]:.2f} at the start. Lower {rate}."
+        )
+    if start is not None and start - best > FAR:
+        return (
+            f"training made the model worse: the best checkpoint, after update {chosen}, scores {best:.1f} BLEU on "
+            f"dev, and the start {start:.1f}. Lower {rate}."
+        )
+    if start is not None and scored and set(scored.values()) == {start}:
+        return (
+            f"nothing was learnt that shows: after every one of {len(scored)} evaluated updates the model scores as at "
+            f"the start, {start:.1f} BLEU on dev. {still}"
+        )
+    if losses and start is not None and best <= start:
+        return (
+            f"no checkpoint scores above the start, {start:.1f} BLEU on dev; the best, after update {chosen}, has "
+            f"{best:.1f}. {still}"
         )
     if far:
         return (
             f"training destroyed the model on the way: {len(far)} of {len(scored)} checkpoints score far below "
             f"{start:.1f} BLEU on dev, where it started, the first of them after update {far[0]}. The one that was "
-            f"chosen, after update {chosen}, scores {scored[chosen]:.1f}. A longer training needs a lower {rate}."
+            f"chosen, after update {chosen}, scores {best:.1f}. A longer training needs a lower {rate}."
         )
     return ""
+
+
+def of_log(
+    log: Sequence[Mapping[str, float]],
+    part: str,
+    rate: float,
+    chosen: int,
+    moved: bool = True,
+    start: float | None = None,
+) -> str:
+    """Return the verdict on a training by the entries of its log, the trainer's or the rows of `log.csv`.
+
+    Args:
+        part: the part of the profile that its settings come from.
+        start: dev BLEU before the first update, where the log does not tell.
+    """
+    scored, losses = (
+        {int(entry["step"]): entry[name] for entry in log if math.isfinite(entry.get(name, math.nan))}
+        for name in ("eval_bleu", "eval_loss")
+    )
+    return verdict(
+        {step: value for step, value in scored.items() if step > 0}, scored.get(0, start), chosen, moved,
+        f"{part}__learning_rate, which is {rate:g}", CAUSES[part], losses if part == "sft" else None,
+    )  # fmt: skip
+
+
+def warning_of(stage: store.Stage, start: float | None = None) -> str:
+    """Return what is wrong with a trained system, in words, also of one made before anybody looked at it.
+
+    Args:
+        start: dev BLEU of what it started from, which the log of GRPO does not tell.
+    """
+    if "warning" in stage.facts or not (stage.folder / "log.csv").exists():
+        return str(stage.facts.get("warning", ""))
+    name, rate = stage.record["stage"], stage.record["spec"]["settings"]["learning_rate"]
+    part = name if name in ("sft", "dpo") else "grpo" if name.startswith("grpo") else "continued"
+    log = pd.read_csv(stage.folder / "log.csv").to_dict("records")
+    return of_log(log, part, rate, stage.facts["chosen_step"], start=start)  # type: ignore[arg-type]

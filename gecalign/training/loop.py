@@ -118,6 +118,9 @@ def measured(trainer_class: type, evaluate_loss: bool = True) -> type:
             self.model.eval()  # what is logged now is filed under evaluation
             bleu = {f"{metric_key_prefix}_bleu": self.dev_bleu(self.accelerator.unwrap_model(self.model))}
             self.log(bleu)
+            if not evaluate_loss:  # else told already; untold, it would be asked for again at the end of an epoch
+                told = self.callback_handler.on_evaluate(self.args, self.state, self.control, bleu)  # type: ignore[has-type]
+                self.control = told
             return {**result, **bleu}
 
     Measured.__name__ = trainer_class.__name__
@@ -211,12 +214,10 @@ def _keep(trainer: Any, folder: Path, checkpoint: Path, before: dict[str, torch.
 
 
 def _warning(trainer: Any, state: TrainerState, moved: bool) -> str:
-    scored = {entry["step"]: entry["eval_bleu"] for entry in state.log_history if "eval_bleu" in entry}
-    start, rate = health.start_of(state, trainer.watch.start), trainer.args.learning_rate
-    warning = health.verdict(
-        {step: bleu for step, bleu in scored.items() if step > 0}, start, state.best_global_step, moved,
-        f"{trainer.watch.part}__learning_rate, which is {rate:g}",
-    )  # fmt: skip
+    watch = trainer.watch
+    warning = health.of_log(
+        state.log_history, watch.part, trainer.args.learning_rate, state.best_global_step, moved, watch.start
+    )
     if warning:
         processes.say(f"{health.product(trainer.args)}: {warning}")
     return warning
@@ -226,7 +227,7 @@ def _chosen(trainer: Any, checkpoint: Path) -> PreTrainedModel:
     """Return the model of a checkpoint, with its adapters beside the weights where it has some."""
     model = trainer.accelerator.unwrap_model(trainer.model)
     if not is_peft_model(model):
-        return loading.load(checkpoint)[0]
+        return loading.load(checkpoint, finite=False)[0]  # that is looked at by who asks
     from peft import set_peft_model_state_dict
     from safetensors.torch import load_file
 

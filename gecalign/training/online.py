@@ -85,7 +85,7 @@ def trainer(
     made.kl_reference, made.engine = reference.eval(), run.engine
     # a training that is resumed draws new samples, so it may be cut off only where it would have drawn new ones anyway
     checkpoints = arguments.even_steps(settings.steps, settings.evaluations, settings.updates_per_generation)
-    return loop.finish(made, run, checkpoints, groups.part(settings), settings.temperature)
+    return loop.finish(made, run, checkpoints, config.part_of(settings), settings.temperature)
 
 
 def trained(made: Any, examples: Sequence[Example], settings: config.Online, run: Run) -> dict[str, Any]:
@@ -95,7 +95,7 @@ def trained(made: Any, examples: Sequence[Example], settings: config.Online, run
     """
     plan = groups.plan(settings)
     seconds, tokens = estimates.of_groups(made, examples, settings, run.asking)
-    estimates.announce(groups.part(settings), seconds, f"{groups.in_words(plan)}, about {tokens:,} tokens; ")
+    estimates.announce(config.part_of(settings), seconds, f"{groups.in_words(plan)}, about {tokens:,} tokens; ")
     made.groups_file = run.folder / "groups.jsonl"
     facts = loop.run(made, run.folder)
     if made.use_vllm:

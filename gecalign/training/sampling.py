@@ -37,10 +37,7 @@ def draw(policy: Loaded, examples: Sequence[Example], settings: config.Pairs, as
     """
     second = settings.second_temperature
     temperatures = [settings.temperature] if second is None else [settings.temperature, second]
-    if settings.samples % len(temperatures):
-        raise ValueError(
-            f"pairs__samples is {settings.samples}: two temperatures share the samples, so their number must be even."
-        )
+    pairs.check(settings)
     asked = [prompts.render(asking.prompt, example.source) for example in examples]
     by_temperature: list[list[list[pairs.Sample]]] = []
     for i, temperature in enumerate(temperatures):

@@ -256,7 +256,7 @@ def test_a_reference_model_that_trl_loads_itself(study, monkeypatch):
         ({"grpo__group_size": 3}, "fail", "no multiple of grpo__group_size, 3"),
         ({"grpo__updates_per_generation": 2}, "warn", "moved on"),
         ({"grpo__batch_size": 400}, "fail", "takes 100 prompts, and the split preference has 16"),
-        ({"sft__micro_batch_size": 3}, "fail", "SFT: the batch of a process is 8, no multiple of micro_batch_size, 3"),
+        ({"sft__micro_batch_size": 3}, "fail", "SFT: the batch .* is 8, no multiple of sft__micro_batch_size, 3"),
         ({"dpo__warmup_steps": 2}, "warn", "DPO: .*warm-up takes 2, so the learning rate is never reached"),
     ],
 )

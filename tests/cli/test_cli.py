@@ -411,3 +411,28 @@ def test_compare_without_sources_says_how_to_give_them(message, outputs):
         f"gecalign: row 1 of {outputs['base']} has no 'source'; its columns: hypothesis. "
         "Give the file that has it: --sources FILE."
     ]
+
+
+def test_what_is_wrong_with_a_model_is_said_by_whatever_hands_it_on(settings, tmp_path, monkeypatch):
+    """Also with one that an older version made, and with what it was trained from."""
+    from gecalign.training import health
+
+    spoilt: dict[str, str] = {}
+    monkeypatch.setattr(health, "warning_of", lambda stage, start=None: spoilt.get(stage.record["stage"], ""))
+    system, words = "dpo", "far below. Lower sft__learning_rate"
+    call("run", system, *settings)
+    commands = {
+        "correct": ["correct", "she go home 1.", "--plain", "--system", system, *settings],
+        "run": ["run", system, *settings],
+        "export": ["export", tmp_path / "out", "--force", "--system", system, *settings],
+        "exported": ["correct", "she go home 1.", "--plain", "--model", tmp_path / "out"],
+    }
+    for spoilt_one in ("", "sft", "dpo"):
+        spoilt = {spoilt_one: words}
+        for name, arguments in commands.items():
+            result = CliRunner().invoke(cli.app, [str(argument) for argument in arguments], catch_exceptions=False)
+            assert result.exit_code == 0, (name, result.output)
+            assert ("far below. Lower sft.learning_rate" in result.stderr) == bool(spoilt_one), (name, spoilt_one)
+            assert "sft__" not in result.stderr
+        card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+        assert ("**warning**" in card) == bool(spoilt_one)

@@ -197,3 +197,44 @@ def test_names_of_files_drive_no_terminal(message, command, name):
     shown = message(*command, name)
     assert shown.rstrip("\n").isprintable()
     assert "there is no file" in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["study", "--seeds", "2"], " seeds, and --seeds is 2, and would be replaced. Give another folder"),
+        (["study", "--seeds", "6", "--set", "sft.steps=7"], "holds results of other settings, and would be replaced"),
+        (["study", "--seeds", "6", "--set", "sft.steps=7", "--only-inside"], "holds results of other settings"),
+    ],
+)
+def test_the_record_of_the_book_is_not_replaced_unasked(message, arguments, words):
+    assert words in message(*arguments)
+
+
+def test_products_are_kept_in_no_file_and_the_variable_is_named(message, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    for place in ("file", "file/below"):
+        monkeypatch.setenv("GECALIGN_RUNS", str(tmp_path / place))
+        assert f"the environment variable GECALIGN_RUNS: {tmp_path / 'file'} is a file" in message("run", "data")
+    monkeypatch.setenv("GECALIGN_RUNS", "  ")
+    assert "a path is empty" in message("run", "data")
+
+
+def test_an_export_keeps_a_link_and_does_not_replace_the_folder_that_one_is_in(tmp_path, monkeypatch):
+    from gecalign.export import folder as exporting
+    from gecalign.study import existing
+
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "disk")
+    monkeypatch.setattr(existing, "chain", lambda *_: ())
+    monkeypatch.setattr(exporting, "_subject", lambda *_: None)
+    monkeypatch.setattr(exporting, "_write", lambda _, folder: (folder / "model").write_text("made"))
+    export.export(None, "sft", tmp_path / "link")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "disk" / "model").read_text() == "made"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["disk", "link"]
+    (tmp_path / "empty" / "below").mkdir(parents=True)
+    for place in ("empty/below", "empty"):
+        monkeypatch.chdir(tmp_path / "empty" / "below")
+        with pytest.raises(ValueError, match=r"takes the place of a folder, and you are in it: .*Give \./model"):
+            export.export(None, "sft", tmp_path / place)

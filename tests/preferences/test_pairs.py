@@ -1,6 +1,7 @@
 """Pairs: who is compared with whom, what is dropped and why, what is stored."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -167,3 +168,33 @@ def test_the_datasets_library_loads_the_file_with_scores_and_provenance(tmp_path
     (row,) = list(loaded)
     assert row == json.loads((tmp_path / "pairs.jsonl").read_text())
     assert {"prompt", "chosen", "rejected", "chosen_reward", "rejected_temperature", "reward"} <= set(row)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"temperature": 0.0}, "pairs__temperature is 0, so that 4 samples of a prompt would all be the same"),
+        ({"temperature": 0.0, "samples": 1}, ""),
+        ({"second_temperature": 0.0}, "pairs__second_temperature is 0, so that 2 samples"),
+        ({"second_temperature": 0.0, "samples": 2}, ""),
+        ({"temperature": 0.0, "second_temperature": 1.0}, "pairs__temperature is 0, so that 2 samples"),
+        ({"second_temperature": 1.0, "samples": 3}, "pairs__samples is 3: two temperatures share the samples"),
+    ],
+)
+def test_samples_that_could_not_differ_are_refused_under_the_name_of_their_temperature(changes, words):
+    settings = replace(Pairs(), **changes)
+    if words:
+        with pytest.raises(ValueError, match=rf"^{words}"):
+            pairs.check(settings)
+    else:
+        pairs.check(settings)
+
+
+@pytest.mark.parametrize(("selection", "fine"), [("best-worst", False), ("random", False), ("reference", True)])
+def test_one_sample_makes_a_pair_with_the_reference_only(selection, fine):
+    settings = replace(Pairs(), samples=1, selection=selection)
+    if fine:
+        pairs.check_comparable(settings)
+    else:
+        with pytest.raises(ValueError, match=f"pairs__samples is 1, and pairs__selection '{selection}' compares two"):
+            pairs.check_comparable(settings)

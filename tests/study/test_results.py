@@ -10,6 +10,7 @@ import pytest
 
 from gecalign import config, metrics
 from gecalign.corpus import data
+from gecalign.settings import settings_digest
 from gecalign.study import results
 from gecalign.systems import SYSTEMS, UNTRAINED
 
@@ -143,3 +144,28 @@ def test_a_repository_can_hold_them(name):
     record = json.loads((COMMITTED / name / "study.json").read_text(encoding="utf-8"))
     assert not [commit for commit in record["commits"] if "dirty" in commit or commit == "unknown"]
     assert pd.read_csv(COMMITTED / name / "budget.csv")["seconds"].gt(0).all()
+
+
+@pytest.mark.parametrize(
+    ("changes", "seeds", "words"),
+    [
+        (None, 2, ""),
+        (None, 3, ""),
+        (None, None, ""),
+        (None, 1, "of 2 seeds, and --seeds is 1"),
+        ({}, 2, ""),
+        ({"sft__steps": 7}, 2, "of other settings"),
+        ({"sft__steps": 7}, None, "of other settings"),
+    ],
+)
+def test_results_are_not_replaced_by_what_was_tried_or_has_fewer_seeds(tmp_path, changes, seeds, words):
+    chosen = config.profile("smoke")
+    results.check_replaced(tmp_path, chosen.variant(sft__steps=7), 1)  # there is nothing yet
+    record = {"settings": settings_digest(chosen), "seeds": [0, 1]}
+    (tmp_path / "study.json").write_text(json.dumps(record))
+    tried = None if changes is None else chosen.variant(**changes)
+    if words:
+        with pytest.raises(ValueError, match=f"^{tmp_path} holds results {words}, and would be replaced"):
+            results.check_replaced(tmp_path, tried, seeds)
+    else:
+        results.check_replaced(tmp_path, tried, seeds)

@@ -201,7 +201,7 @@ def test_a_batch_that_processes_cannot_share_is_refused(monkeypatch):
     from gecalign.training import arguments
 
     monkeypatch.setenv("WORLD_SIZE", "3")
-    with pytest.raises(ValueError, match=r"batch_size is 8, which 3 processes cannot share evenly"):
+    with pytest.raises(ValueError, match=r"sft__batch_size is 8, which 3 processes cannot share evenly"):
         arguments.share(SFT(batch_size=8))
 
 
@@ -212,3 +212,29 @@ def test_processes_that_were_not_connected_are_an_error(monkeypatch):
     monkeypatch.setattr(accelerate, "PartialState", lambda **_: type("Alone", (), {"num_processes": 1}))
     with pytest.raises(RuntimeError, match="2 processes were started and 1 are connected"):
         processes.state()
+
+
+@pytest.mark.parametrize(
+    ("environment", "words"),
+    [
+        ({"WORLD_SIZE": "abc"}, "the environment variable WORLD_SIZE is 'abc'; expected a whole number of at least 1"),
+        ({"WORLD_SIZE": ""}, "the environment variable WORLD_SIZE is ''"),
+        ({"WORLD_SIZE": "0"}, "the environment variable WORLD_SIZE is '0'"),
+        ({"WORLD_SIZE": "-1"}, "the environment variable WORLD_SIZE is '-1'"),
+        ({"WORLD_SIZE": "2.0"}, "the environment variable WORLD_SIZE is '2.0'"),
+        ({"RANK": "x"}, "the environment variable RANK is 'x'; expected a whole number of at least 0"),
+        ({"RANK": "1"}, "RANK is 1, and WORLD_SIZE, the number of processes, is 1"),  # else nothing would be printed
+        ({"RANK": "2", "WORLD_SIZE": "2"}, "RANK is 2, and WORLD_SIZE, the number of processes, is 2"),
+    ],
+)
+def test_an_environment_that_numbers_no_processes_is_refused_in_a_line(monkeypatch, capsys, environment, words):
+    for name in ("RANK", "WORLD_SIZE"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(sys, "argv", ["gecalign", "profiles"])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    assert stop.value.code == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"gecalign: {words}")

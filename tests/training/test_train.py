@@ -203,7 +203,7 @@ SETTINGS_AS_DICT = {field: getattr(SETTINGS, field) for field in SETTINGS.__slot
 
 
 def test_a_micro_batch_that_does_not_divide_the_batch_is_refused(base, tmp_path):
-    with pytest.raises(ValueError, match=r"batch_size \(8\) must be a multiple of micro_batch_size \(3\)"):
+    with pytest.raises(ValueError, match=r"^sft__micro_batch_size is 3, which does not divide the 8 rows"):
         sft(base, tmp_path, SFT(steps=1, batch_size=8, micro_batch_size=3))
 
 

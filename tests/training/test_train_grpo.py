@@ -258,7 +258,7 @@ def test_the_plan_in_words_says_when_samples_are_stale():
         ({"group_size": 1}, "a group needs two samples"),
         ({"batch_size": 64}, "takes 16 prompts, and there are only 12"),
         ({"reward": "blue"}, "unknown reward 'blue'"),
-        ({"micro_batch_size": 3}, "multiple of micro_batch_size"),
+        ({"micro_batch_size": 3}, "grpo__micro_batch_size is 3, which does not divide"),
     ],
 )
 def test_settings_that_cannot_be_are_refused_before_anything_is_sampled(base, tmp_path, changes, words):
