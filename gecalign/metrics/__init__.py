@@ -24,15 +24,6 @@ from gecalign.metrics.scores import (
 )
 
 __all__ = [
-    "METRICS",
-    "Array",
-    "Evaluation",
-    "Metric",
-    "Score",
-    "bleu",
-    "chrf",
-    "chrf_plus_plus",
-    "edit_f05",
-    "evaluate",
+    "METRICS", "Array", "Evaluation", "Metric", "Score", "bleu", "chrf", "chrf_plus_plus", "edit_f05", "evaluate",
     "gleu",
-]
+]  # fmt: skip

@@ -26,22 +26,7 @@ from gecalign.report.comparing import (
 )
 
 __all__ = [
-    "COPY",
-    "Inputs",
-    "Report",
-    "behaviour_table",
-    "build",
-    "difference_table",
-    "equivalence_table",
-    "find",
-    "luck_words",
-    "method_words",
-    "named",
-    "p_text",
-    "read",
-    "score_table",
-    "to_dict",
-    "to_text",
-    "visible_table",
+    "COPY", "Inputs", "Report", "behaviour_table", "build", "difference_table", "equivalence_table", "find",
+    "luck_words", "method_words", "named", "p_text", "read", "score_table", "to_dict", "to_text", "visible_table",
     "visible_words",
-]
+]  # fmt: skip
