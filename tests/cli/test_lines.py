@@ -287,7 +287,7 @@ LINES = ["She go “home”.", "", "It are."]
 FILES = [
     *(end.join(LINES).encode() + end.encode() * last for end in ("\n", "\r\n", "\r\r\n", "\r") for last in (0, 1)),
     *("\n".join(LINES).encode(encoding) for encoding in ("utf-8-sig", "utf-16", "utf-32")),
-    gzip.compress("\n".join(LINES).encode()),
+    gzip.compress("\n".join(LINES).encode(), mtime=0),
 ]
 
 
