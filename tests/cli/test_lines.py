@@ -13,9 +13,10 @@ import factories
 import pytest
 from typer.testing import CliRunner
 
-from gecalign import cli, lines
+from gecalign import cli
+from gecalign.cli import lines, outputs
+from gecalign.cli.lines import Corrected
 from gecalign.config import Decoding, Prompt
-from gecalign.lines import Corrected
 from gecalign.models import decode
 from gecalign.models.decode import Completion
 
@@ -195,7 +196,7 @@ def model(tmp_path_factory) -> str:
 @pytest.fixture
 def shell(asked, monkeypatch):
     """Return a function that calls `correct` with the stand-in for a model, and gives its result."""
-    monkeypatch.setattr(cli, "_loader", lambda *_: lambda: asker())
+    monkeypatch.setattr(outputs, "_loader", lambda *_: lambda: asker())
 
     def call(*arguments: str, data: bytes = b""):
         return CliRunner().invoke(cli.app, ["correct", *arguments], input=data, catch_exceptions=False)
