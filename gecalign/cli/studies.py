@@ -185,8 +185,7 @@ def study_(
     """Make every system and every control with several seeds, and write the results that the book reads."""
     from gecalign import plan
     from gecalign.runtime import store
-    from gecalign.study import Study, multiseed, results
-    from gecalign.study.stages import TRAINED
+    from gecalign.study import Study, accounts, multiseed, results
 
     first = study_of(profile, 0, set_)
     chosen = first.profile
@@ -196,13 +195,13 @@ def study_(
     if output is None:  # a profile that has changed for good is measured anew; what was tried is not its record
         results.check_replaced(target, chosen if set_ else None, None if only_inside else seeds)
     if not skip_checks:
-        guard(first, tuple(TRAINED))
+        guard(first, accounts.trained())
     if only_inside:
         results.renew_inside([Study(chosen, seed) for seed in range(seeds)], target)
     else:
         multiseed.publish(multiseed.study(chosen, seeds, jobs, plan.by_system), target)
     for seed in range(seeds):  # what was made side by side has said it in a file
-        print_warnings(Study(chosen, seed), tuple(TRAINED), f"seed {seed}, ")
+        print_warnings(Study(chosen, seed), accounts.trained(), f"seed {seed}, ")
     size = sum(path.stat().st_size for path in target.iterdir()) / 1e6
     console.tell(f"results of {seeds} seeds: {target} ({size:.1f} MB)")
 

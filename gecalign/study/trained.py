@@ -29,12 +29,6 @@ def sft(study: Study) -> Stage:
     return _sft(study, "sft", "base", study.profile.sft, study.examples, "train", "demonstrations")
 
 
-@trains("sft-unmasked")
-def sft_unmasked(study: Study) -> Stage:
-    """Return SFT whose loss covers the tokens of the prompt too."""
-    return study.variant(study.profile.variant(sft__completion_only_loss=False)).sft()
-
-
 @trains("sft-continued")
 def sft_continued(study: Study) -> Stage:
     """Return SFT trained on, on the same demonstrations: the control."""
@@ -51,14 +45,13 @@ def sft_fresh(study: Study) -> Stage:
     return _sft(study, "sft-fresh", "sft", _continued(study), study.examples, split, "demonstrations")
 
 
-@trains("sft-careful")
-def sft_careful(study: Study) -> Stage:
-    """Return SFT trained on, on the *references* of the prompts that pairs and rewards ask about.
+@trains("random-of-k")
+def random_of_k(study: Study) -> Stage:
+    """Return SFT trained on, on a random one of its own k samples for each prompt of the pairs.
 
-    What the methods learn from judgements on such prompts, this one is simply told.
+    The control of RAFT: what training on own samples does if nobody chooses.
     """
-    split = study.profile.grpo.split
-    return _sft(study, "sft-careful", "sft", _continued(study), study.examples, split, "references")
+    return _on_own_samples(study, "random-of-k", pairs.first_samples)
 
 
 @trains("raft")
@@ -69,15 +62,6 @@ def raft(study: Study) -> Stage:
     without any negative signal.
     """
     return _on_own_samples(study, "raft", pairs.best_samples)
-
-
-@trains("random-of-k")
-def random_of_k(study: Study) -> Stage:
-    """Return SFT trained on, on a random one of its own k samples for each prompt of the pairs.
-
-    The control of RAFT: what training on own samples does if nobody chooses.
-    """
-    return _on_own_samples(study, "random-of-k", pairs.first_samples)
 
 
 @trains("dpo")
@@ -102,16 +86,22 @@ def dpo_reference(study: Study) -> Stage:
     return study.variant(study.profile.variant(pairs__selection="reference")).dpo()
 
 
-@trains("dpo-two-temperatures")
-def dpo_two_temperatures(study: Study) -> Stage:
-    """Return DPO on pairs of which half of the samples were drawn at a higher temperature, as published."""
-    return study.variant(study.profile.variant(pairs__second_temperature=SECOND_TEMPERATURE)).dpo()
+@trains("grpo-4")
+def grpo_4(study: Study) -> Stage:
+    """Return GRPO with groups of 4."""
+    return _grpo_of_size(study, 4)
 
 
 @trains("grpo")
 def grpo(study: Study) -> Stage:
     """Return the model that GRPO trains on its own samples and the reward."""
     return _rewarded(study, "grpo", study.profile.grpo)
+
+
+@trains("grpo-16")
+def grpo_16(study: Study) -> Stage:
+    """Return GRPO with groups of 16."""
+    return _grpo_of_size(study, 16)
 
 
 @trains("grpo-shuffled")
@@ -121,6 +111,28 @@ def grpo_shuffled(study: Study) -> Stage:
     The control in which all is as in GRPO, but for what is rewarded.
     """
     return _rewarded(study, "grpo-shuffled", study.profile.grpo, shuffle_rewards=True)
+
+
+@trains("sft-careful")
+def sft_careful(study: Study) -> Stage:
+    """Return SFT trained on, on the *references* of the prompts that pairs and rewards ask about.
+
+    What the methods learn from judgements on such prompts, this one is simply told.
+    """
+    split = study.profile.grpo.split
+    return _sft(study, "sft-careful", "sft", _continued(study), study.examples, split, "references")
+
+
+@trains("sft-unmasked")
+def sft_unmasked(study: Study) -> Stage:
+    """Return SFT whose loss covers the tokens of the prompt too."""
+    return study.variant(study.profile.variant(sft__completion_only_loss=False)).sft()
+
+
+@trains("dpo-two-temperatures")
+def dpo_two_temperatures(study: Study) -> Stage:
+    """Return DPO on pairs of which half of the samples were drawn at a higher temperature, as published."""
+    return study.variant(study.profile.variant(pairs__second_temperature=SECOND_TEMPERATURE)).dpo()
 
 
 @trains("rloo")
@@ -147,18 +159,6 @@ def _grpo_of_size(study: Study, size: int) -> Stage:
     """Return GRPO with groups of another size and as many samples in all, or, if they do not fit, as many updates."""
     design = "equal samples" if "equal samples" in designs.possible(study.profile) else "equal steps"
     return study.variant(designs.variant(study.profile, design, size)).grpo()
-
-
-@trains("grpo-4")
-def grpo_4(study: Study) -> Stage:
-    """Return GRPO with groups of 4."""
-    return _grpo_of_size(study, 4)
-
-
-@trains("grpo-16")
-def grpo_16(study: Study) -> Stage:
-    """Return GRPO with groups of 16."""
-    return _grpo_of_size(study, 16)
 
 
 def _continued(study: Study) -> config.SFT:

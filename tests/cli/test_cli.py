@@ -144,7 +144,7 @@ def test_a_study_of_several_seeds_leaves_its_results_where_it_is_told(settings, 
 
     asked = {}
 
-    def made(profile, seeds, jobs):
+    def made(profile, seeds, jobs, expected):
         asked.update(profile=profile, seeds=seeds, jobs=jobs)
         return small_study.folder
 
