@@ -40,7 +40,7 @@ def hidden() -> Iterator[None]:
     """
     from tqdm.std import tqdm
 
-    ordinary = tqdm.__init__
+    ordinary, kept = tqdm.__init__, tqdm.__dict__["__init__"]  # a method to call, and the descriptor it comes from
 
     def silent(self: tqdm, *args: Any, **kwargs: Any) -> None:
         ordinary(self, *args, **kwargs | {"disable": True})
@@ -49,4 +49,4 @@ def hidden() -> Iterator[None]:
     try:
         yield
     finally:
-        tqdm.__init__ = ordinary
+        tqdm.__init__ = kept

@@ -126,17 +126,17 @@ def test_a_bar_is_hidden_whatever_it_was_told_and_shown_again_afterwards():
 def test_bars_come_back_after_an_error():
     from tqdm import tqdm
 
-    ordinary = tqdm.__init__
+    ordinary = tqdm.__dict__["__init__"]
     with pytest.raises(KeyError), bars.hidden():
         raise KeyError
-    assert tqdm.__init__ is ordinary
+    assert tqdm.__dict__["__init__"] is ordinary
 
 
 def test_only_where_nobody_watches_bars_are_hidden(monkeypatch):
     from tqdm import tqdm
 
-    ordinary = tqdm.__init__
+    ordinary = tqdm.__dict__["__init__"]
     for stream, shown in ((Terminal(), True), (io.StringIO(), False)):
         monkeypatch.setattr(sys, "stderr", stream)
         with bars.where_watched():
-            assert (tqdm.__init__ is ordinary) == shown
+            assert (tqdm.__dict__["__init__"] is ordinary) == shown
