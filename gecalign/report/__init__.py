@@ -1,23 +1,18 @@
 """Outputs compared, said in words, drawn: `report.build` for whoever trains nothing here.
 
-- `comparing`: several systems by every yardstick; `html`: the same as one page
+- `comparing`: several systems by every yardstick; `inputs`: the files that they come from
+- `words`, `html`: a report in words and tables, and as one page
 - `plots`: figures; `beside`: one run beside those of the record; `markup`: edits made visible
 """
 
-from gecalign.report.comparing import (
-    COPY,
-    Inputs,
-    Report,
+from gecalign.report.comparing import COPY, Report, build, p_text
+from gecalign.report.inputs import Inputs, find, named, read
+from gecalign.report.words import (
     behaviour_table,
-    build,
     difference_table,
     equivalence_table,
-    find,
     luck_words,
     method_words,
-    named,
-    p_text,
-    read,
     score_table,
     to_dict,
     to_text,

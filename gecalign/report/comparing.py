@@ -1,7 +1,7 @@
 """Outputs of several systems compared by every yardstick, and said in words: for whoever trains nothing here.
 
 `build` takes lists of strings and returns a `Report`: what the sentences can show, scores, differences to a baseline,
-behaviour, and a verdict for each system. `to_text` and `to_dict` show it; `gecalign.report.html` makes a page of it.
+behaviour, and a verdict for each system. `inputs` reads files for it, `words` and `html` show it.
 The numbers are those of `statistics.compare`, and speak of other *sentences*; of other training seeds they cannot.
 """
 
@@ -9,19 +9,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
-import pandas as pd
 
 from gecalign import config, metrics
-from gecalign.corpus.textfiles import stem, unnamed
 from gecalign.corpus.texts import References, check_parallel
 from gecalign.metrics.behaviour import Rates, behaviour, rates
 from gecalign.metrics.edit_score import precision_recall_f
-from gecalign.metrics.predictions import Table, check_read_once, parallel, read_table, same_cell
 from gecalign.metrics.scores import METRICS, Array, Metric
 from gecalign.report import markup
 from gecalign.statistics import compare, design
@@ -90,17 +86,6 @@ class Report:
     alpha: float
     power: float
     notes: tuple[str, ...] = ()  # on the texts, see `gecalign.corpus.sentences`
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """What `build` takes, read from files."""
-
-    systems: dict[str, list[str]]
-    sources: list[str]
-    references: list[tuple[str, ...]]
-    truncated: dict[str, list[bool]]  # of the systems whose file tells it
-    notes: tuple[str, ...] = ()  # what was changed in the texts, and what looks wrong with them
 
 
 def build(
@@ -207,203 +192,6 @@ def build(
     )  # fmt: skip
 
 
-def named(files: Sequence[Path]) -> dict[str, Path]:
-    """Return files by names of systems: their stems, with as much of the folder as it takes to tell them apart.
-
-    Raises:
-        ValueError: fewer than two files, or one of them twice.
-    """
-    if len(files) < 2:
-        raise ValueError(f"compare takes two or more files, and {len(files)} came. For one: gecalign score FILE.")
-    real = [path if unnamed(path) else path.resolve() for path in files]
-    if twice := [path for path, found in zip(files, real, strict=True) if real.count(found) > 1]:
-        raise ValueError(f"{twice[-1]} is given twice: a system cannot be compared with itself.")
-    for name in (stem, lambda p: f"{p.parent.name}/{stem(p)}", lambda p: f"{p.parent.name}/{p.name}", str):
-        names = [markup.visible(name(path)) for path in real]
-        if len(set(names)) == len(names):
-            break
-    return dict(zip(names, files, strict=True))
-
-
-def find(name: str, files: Mapping[str, Path]) -> str:
-    """Return which of the named files is meant by its name, its file name or its path; `COPY` is always there.
-
-    Raises:
-        ValueError: none of them, or more than one.
-    """
-    found = [one for one, path in files.items() if name in (one, path.name, str(path))]
-    if len(found) > 1:
-        raise ValueError(f"--baseline {name!r} may be any of {len(found)} systems. Give its name: {', '.join(found)}.")
-    if not found and name != COPY:
-        raise ValueError(f"--baseline {name!r} is none of the systems: {', '.join([*files, COPY])}.")
-    return found[0] if found else COPY
-
-
-def read(files: Mapping[str, Path], sources: Path | None, references: Sequence[Path]) -> Inputs:
-    """Read what systems wrote, by their names; sources and references may stand in their files.
-
-    Raises:
-        ValueError: whatever `predictions.read_parallel` raises, or the files are not of the same sentences in the same
-            order, as far as the ids, sources and references in them tell.
-    """
-    check_read_once([*files.values(), *([sources] if sources else []), *references])
-    tables = {name: read_table(path, "hypothesis") for name, path in files.items()}
-    first, *others = tables.values()
-    keys = ["id", *([] if sources else ["source"]), *([] if references else ["reference"])]
-    for other in others:
-        _check_same(first, other, keys)
-    given = read_table(sources, "source") if sources else None
-    corrections = [read_table(path, "reference") for path in references]
-    texts = {name: parallel(table, given, corrections) for name, table in tables.items()}
-    one = next(iter(texts.values()))
-    return Inputs(
-        systems={name: found.hypotheses for name, found in texts.items()},
-        sources=one.sources,
-        references=one.references,
-        truncated={name: found.truncated for name, found in texts.items() if found.truncated is not None},
-        notes=_told_apart({name: found.notes for name, found in texts.items()}),
-    )
-
-
-def difference_table(report: Report, metric: str) -> pd.DataFrame:
-    """Return scores and differences to the baseline by one metric, with their intervals: a row a system."""
-    rows = {}
-    for name in report.systems:
-        score = report.scores[metric][name]
-        row = {"score": f"{score.estimate:.1f} ({score.low:.1f} to {score.high:.1f})"}
-        if name != report.baseline:
-            one = report.differences[metric][name]
-            row |= {
-                "difference": f"{one.estimate:+.2f} ({one.interval.low:+.2f} to {one.interval.high:+.2f})",
-                "p": p_text(one.p_value),
-                "p (Holm)": p_text(report.p_holm[metric][name]),
-            }
-        rows[name] = row
-    return _table(rows)
-
-
-def score_table(report: Report) -> pd.DataFrame:
-    """Return the scores of all systems by every metric, with their intervals: a row a system."""
-    return _table(
-        {
-            name: {m: f"{s[name].estimate:.1f} ({s[name].low:.1f} to {s[name].high:.1f})" for m, s in
-                   report.scores.items()}
-            for name in report.systems
-        }
-    )  # fmt: skip
-
-
-def visible_table(report: Report) -> pd.DataFrame:
-    """Return the smallest visible difference to the baseline: a row a system, a column a metric."""
-    return _table(
-        {
-            name: {metric: f"{found[name]:.2f}" if found[name] else "-" for metric, found in report.visible.items()}
-            for name in report.systems if name != report.baseline
-        }
-    )  # fmt: skip
-
-
-def equivalence_table(report: Report) -> pd.DataFrame:
-    """Return whether differences of the leading metric are shown to be smaller than the margin: a row a system."""
-    return _table(
-        {
-            name: {
-                f"{1 - 2 * report.alpha:.0%} interval".replace("%", " %"): f"{one.low:+.2f} to {one.high:+.2f}",
-                "p (Holm)": p_text(report.equivalence_p_holm[name]),
-                f"within ±{report.margin:g}": "yes" if report.equivalence_p_holm[name] <= report.alpha else "not shown",
-            }
-            for name, one in report.equivalence.items()
-        }
-    )
-
-
-def behaviour_table(report: Report) -> pd.DataFrame:
-    """Return what systems do, in per cent of the sentences, length ratio, edit precision and recall: a row a system."""
-    rows = {}
-    for name, found in report.rates.items():
-        rows[name] = {
-            f"unlike {report.baseline}": _per_cent(report.changed.get(name, math.nan)),
-            "exactly right": _per_cent(found.exact),
-            "copied": _per_cent(found.copied),
-            "over-corrected": _per_cent(found.over_corrected),
-            "loops": _per_cent(found.looped),
-            "cut off": _per_cent(found.truncated),
-            "length ratio": f"{found.length_ratio:.2f}",
-            "edit P": f"{report.edits[name]['precision']:.1f}",
-            "edit R": f"{report.edits[name]['recall']:.1f}",
-        }
-    table = _table(rows)
-    return table.loc[:, (table != "").any()]  # a rate that is known of no system
-
-
-def visible_words(report: Report) -> str:
-    """Return what the smallest visible differences mean, in a sentence."""
-    return (
-        f"A true difference to {report.baseline} of this size is found by these {report.n:,} sentences four times in "
-        "five; the smaller one is, the more often it is missed."
-    )
-
-
-def luck_words(report: Report) -> str:
-    """Return the warning that belongs to the best of several, empty for fewer than three."""
-    if report.luck is None:
-        return ""
-    count = len([name for name in report.systems if name != COPY])
-    return (
-        f"Whoever picks the best of these {count} and reports its score here would flatter it by {report.luck:.2f} "
-        f"{report.metric} on average, were all of them equally good: choose on other sentences than you report."
-    )
-
-
-def method_words(report: Report) -> list[str]:
-    """Return how each kind of number was made, a sentence a kind."""
-    tests = len([name for name in report.differences[report.metric] if name != COPY])
-    corrected = f"; corrected by Holm's method for {tests} systems, doing nothing not among them" if tests > 1 else ""
-    level = _whole_per_cent(report.level)
-    return [
-        f"Scores are 0-100. Intervals hold with {level} confidence for other sentences like these: percentile "
-        f"bootstrap, {report.resamples:,} resamples of the {report.n:,} sentences, the same ones for every system.",
-        f"p: approximate randomization, two-sided, {report.resamples:,} random swaps{corrected}. Better or worse: "
-        f"p (Holm) is at most {report.alpha:g} and the {level} interval does not contain 0.",
-        f"Equivalence: two one-sided t-tests at {_whole_per_cent(report.alpha)} with the standard error of the "
-        f"jackknife{corrected}.",
-        f"Smallest visible difference: {_whole_per_cent(report.power)} power at a two-sided level of "
-        f"{_whole_per_cent(report.alpha)}{f', divided by {tests} as there are {tests} tests' if tests > 1 else ''}.",
-        f"Unlike {report.baseline}: share of the outputs that are another text. "
-        "Over-corrected: share of the sentences without errors that were changed. Loops: words repeated three times or "
-        "more in a row. Length ratio: words of an output over words of its reference, mean.",
-        f"Random numbers from seed {report.seed}. Another training seed of the same systems may give another result: "
-        "nothing here can tell.",
-    ]  # fmt: skip
-
-
-def to_dict(report: Report) -> dict[str, Any]:
-    """Return everything as what JSON can hold; what is not defined is None."""
-    return _plain(asdict(report))
-
-
-def to_text(report: Report) -> str:
-    """Return the report for a terminal, the verdicts last."""
-    parts = [
-        f"{report.n:,} sentences; baseline: {report.baseline}; leading metric: {report.metric}",
-        f"SMALLEST VISIBLE DIFFERENCE\n{visible_words(report)}\n{_shown(visible_table(report))}",
-        *(f"{metric}\n{_shown(difference_table(report, metric))}" for metric in report.scores),
-        f"EQUIVALENCE: is the difference in {report.metric} smaller than {report.margin:g}?\n"
-        + _shown(equivalence_table(report)),
-        f"WHAT SYSTEMS DO\n{_shown(behaviour_table(report))}",
-    ]
-    if report.notes:
-        parts.append("ABOUT THE TEXTS\n" + "\n".join(report.notes))
-    if report.disagreements:
-        parts.append("METRICS DISAGREE\n" + "\n".join(report.disagreements.values()))
-    if report.luck is not None:
-        parts.append(f"THE BEST OF SEVERAL\n{luck_words(report)}")
-    parts.append("METHOD\n" + "\n".join(method_words(report)))
-    parts.append("\n".join(f"{name}: {signature}" for name, signature in report.signatures.items()))
-    parts.append("VERDICT\n" + "\n".join(one.text for one in report.verdicts.values()))
-    return "\n\n".join(parts)
-
-
 def p_text(p: float) -> str:
     """Return a p-value as one writes it.
 
@@ -452,29 +240,6 @@ def _metric(name: str) -> Metric:
     raise ValueError(f"unknown metric {name!r}. Metrics: {', '.join(one.name for one in METRICS)}.")
 
 
-def _told_apart(notes: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
-    """Return what is said of several systems once, and before what is said of the hypotheses of one whose they are."""
-    lines = [f"{name}: {note}" if note.startswith("hypotheses ") else note for name, said in notes.items()
-             for note in said]  # fmt: skip
-    return tuple(dict.fromkeys(lines))
-
-
-def _check_same(first: Table, second: Table, keys: Sequence[str]) -> None:
-    if len(first.rows) != len(second.rows):
-        raise ValueError(
-            f"{first.path} has {len(first.rows)} sentences and {second.path} has {len(second.rows)}: they must be of "
-            "the same sentences, in the same order. Check that no line was dropped, and that an empty output is still "
-            "an empty line."
-        )
-    for number, (row, other) in enumerate(zip(first.rows, second.rows, strict=True), start=1):
-        for key in keys:
-            if key in row and key in other and not same_cell(key, row[key], other[key]):
-                raise ValueError(
-                    f"row {number} has the {key} {str(row[key])!r} in {first.path}, but {str(other[key])!r} in "
-                    f"{second.path}: they must be of the same sentences, in the same order."
-                )
-
-
 def _per_sentence(several: Sequence[Sequence[str]]) -> int | None:
     counts = {len(references) for references in several}
     return counts.pop() if len(counts) == 1 else None
@@ -508,7 +273,7 @@ def _verdict(
 ) -> Verdict:  # fmt: skip
     estimate = f"{found.estimate:+.2f} {metric}"
     evidence = (
-        f"{_whole_per_cent(found.interval.level)} interval {found.interval.low:+.2f} to {found.interval.high:+.2f}"
+        f"{whole_per_cent(found.interval.level)} interval {found.interval.low:+.2f} to {found.interval.high:+.2f}"
     )
     if found.share_changed == 0:
         return Verdict("equivalent", f"{name} is equivalent to {base}: {metric} sees no difference in any sentence.")
@@ -518,13 +283,13 @@ def _verdict(
         aside = f", though by less than the margin of {same.margin:g}" if small else ""
         return Verdict(kind, f"{name} is {kind} than {base}{aside}: {estimate}, {evidence}, {p}.")
     if small:
-        inner = f"{_whole_per_cent(1 - 2 * same.alpha)} interval {same.low:+.2f} to {same.high:+.2f}"
+        inner = f"{whole_per_cent(1 - 2 * same.alpha)} interval {same.low:+.2f} to {same.high:+.2f}"
         return Verdict("equivalent", f"{name} is equivalent to {base} within {same.margin:g} {metric}: {estimate}, "
                        f"{inner}, {_equals(same_p)}.")  # fmt: skip
     return Verdict(
         "unclear",
         f"{name} and {base} cannot be told apart by these {found.n:,} sentences: {estimate}, {evidence}, {p}; a "
-        f"difference of {visible:.2f} {metric} would have been seen with {_whole_per_cent(POWER)} power.",
+        f"difference of {visible:.2f} {metric} would have been seen with {whole_per_cent(POWER)} power.",
     )
 
 
@@ -560,29 +325,10 @@ def _listed(words: Sequence[str]) -> str:
     return " and ".join(part for part in (", ".join(words[:-1]), words[-1]) if part)
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(entry) for entry in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _table(rows: Mapping[str, Mapping[str, str]]) -> pd.DataFrame:
-    return pd.DataFrame(list(rows.values()), index=list(rows)).fillna("")
-
-
-def _shown(table: pd.DataFrame) -> str:
-    return table.to_string(line_width=120)
-
-
 def _equals(p: float) -> str:
     return f"p {p_text(p)}" if p < 0.001 else f"p = {p_text(p)}"
 
 
-def _per_cent(value: float) -> str:
-    return "" if math.isnan(value) else f"{100 * value:.1f} %"
-
-
-def _whole_per_cent(value: float) -> str:
+def whole_per_cent(value: float) -> str:
+    """Return a share, 0-1, in per cent."""
     return f"{100 * value:.0f} %"
