@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -106,3 +107,20 @@ def smoke_book(together: Path) -> SmokeBook:
             built = builder.build("smoke", 0, root=copy_book_sources(root))
             assert built == page
     return SmokeBook(root, page, runs)
+
+
+@pytest.fixture
+def message(capsys):
+    """Return a function that calls `main`, as the console script does, and gives what it says on stderr."""
+
+    from gecalign import cli
+
+    def of(*arguments: object, code: int = 1) -> str:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys, "argv", ["gecalign", *map(str, arguments)])
+            with pytest.raises(SystemExit) as stop:
+                cli.main()
+        assert stop.value.code == code
+        return capsys.readouterr().err
+
+    return of

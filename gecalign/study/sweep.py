@@ -79,6 +79,11 @@ def summary(study: Study, table: pd.DataFrame) -> pd.DataFrame:
     return rows
 
 
+def read(log: Path) -> pd.DataFrame:
+    """Return what `record` wrote, a row a checkpoint."""
+    return pd.read_csv(log, dtype={"digest": str})  # some look like numbers, 12e34567890 among them
+
+
 def recorded(log: pd.DataFrame, study: Study, design: str) -> pd.DataFrame:
     """Return what `record` wrote of this very study under one design, as `checkpoints` gives it; empty if nothing."""
     same = (log["digest"] == settings_digest(study.profile)) & (log["seed"] == study.seed) & (log["design"] == design)

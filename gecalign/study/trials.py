@@ -139,7 +139,7 @@ def read(log: Path) -> pd.DataFrame:
     """Return the log as a table, a row a trial."""
     import pandas as pd
 
-    return pd.read_csv(log)
+    return pd.read_csv(log, dtype={"digest": str})  # some look like numbers, 12e34567890 among them
 
 
 def read_rows(log: Path) -> list[dict[str, str]]:

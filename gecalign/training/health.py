@@ -29,13 +29,13 @@ STILL = 1e-9  # a weight that has moved no further has not moved: the spacing of
 PROBED = 1024  # entries of each weight that are kept to see whether it has moved
 # Updates in a row that fp16 skips: its scale, 2^16 at first, is halved each time, and has left all that could help.
 SKIPPED = 40
-# What else than the rate keeps a method from learning.
+# What else than the rate keeps a method from learning; of methods that learn from their own samples, the last.
 CAUSES = {
     "sft": "sft__warmup_steps",
     "continued": "sft__warmup_steps",
     "dpo": "dpo__warmup_steps, dpo__beta, how few pairs there are",
-    "grpo": "grpo__warmup_steps, rewards that never differ in a group (frac_reward_zero_std in log.csv)",
 }
+REWARDED = "{}__warmup_steps, rewards that never differ in a group (frac_reward_zero_std in log.csv)"
 
 
 class Watch(TrainerCallback):
@@ -236,7 +236,8 @@ def of_log(
     )
     return verdict(
         {step: value for step, value in scored.items() if step > 0}, scored.get(0, start), chosen, moved,
-        f"{part}__learning_rate, which is {rate:g}", CAUSES[part], losses if part == "sft" else None,
+        f"{part}__learning_rate, which is {rate:g}", CAUSES.get(part, REWARDED.format(part)),
+        losses if part == "sft" else None,
     )  # fmt: skip
 
 
@@ -249,6 +250,7 @@ def warning_of(stage: store.Stage, start: float | None = None) -> str:
     if "warning" in stage.facts or not (stage.folder / "log.csv").exists():
         return str(stage.facts.get("warning", ""))
     name, rate = stage.record["stage"], stage.record["spec"]["settings"]["learning_rate"]
-    part = name if name in ("sft", "dpo") else "grpo" if name.startswith("grpo") else "continued"
+    methods = {config.part_of(settings): settings for settings in config.online(config.TINY)}
+    part = next((one for one in ("dpo", *methods) if name.startswith(one)), "sft" if name == "sft" else "continued")
     log = pd.read_csv(stage.folder / "log.csv").to_dict("records")
     return of_log(log, part, rate, stage.facts["chosen_step"], start=start)  # type: ignore[arg-type]

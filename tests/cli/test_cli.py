@@ -8,6 +8,7 @@ from pathlib import Path
 
 import factories
 import pytest
+from commandline import call
 from typer.testing import CliRunner
 
 from gecalign import cli, config
@@ -41,28 +42,6 @@ def runs(tmp_path_factory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GECALIGN_RUNS", str(folder))
         yield folder
-
-
-def call(*arguments: object, **options) -> str:
-    """Call the command line in this process; what it raises comes out."""
-    result = CliRunner().invoke(cli.app, [str(argument) for argument in arguments], catch_exceptions=False, **options)
-    assert result.exit_code == 0, result.output
-    return result.stdout
-
-
-@pytest.fixture
-def message(capsys):
-    """Return a function that calls `main`, as the console script does, and gives what it says on stderr."""
-
-    def of(*arguments: object, code: int = 1) -> str:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(sys, "argv", ["gecalign", *map(str, arguments)])
-            with pytest.raises(SystemExit) as stop:
-                cli.main()
-        assert stop.value.code == code
-        return capsys.readouterr().err
-
-    return of
 
 
 def test_profiles_are_listed_and_shown_in_full():

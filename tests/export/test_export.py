@@ -9,9 +9,9 @@ from pathlib import Path
 import factories
 import huggingface_hub
 import pytest
+from commandline import call
 from huggingface_hub import ModelCard
 from huggingface_hub.errors import LocalTokenNotFoundError
-from test_cli import call, message  # noqa: F401
 from typer.testing import CliRunner
 
 from gecalign import cli, config, export, metrics, prompts
@@ -470,7 +470,7 @@ def test_nothing_is_pushed_unless_it_is_asked_for(shell, hub, tmp_path):
     assert asked.asked == {}
 
 
-def test_a_model_folder_without_a_record_wants_its_prompt(copy, message, exported):  # noqa: F811
+def test_a_model_folder_without_a_record_wants_its_prompt(copy, message, exported):
     (copy / "gecalign.json").unlink()
     shown = message("correct", "she go home 1.", "--model", copy)
     assert "has no gecalign.json" in shown
@@ -494,7 +494,7 @@ def test_a_model_folder_without_a_record_wants_its_prompt(copy, message, exporte
         (["--model", "{empty}", "--prompt", "Fix:"], "must contain {source} exactly once"),
     ],
 )
-def test_a_mistake_with_a_model_folder_is_answered_in_one_line(copy, message, tmp_path, options, words):  # noqa: F811
+def test_a_mistake_with_a_model_folder_is_answered_in_one_line(copy, message, tmp_path, options, words):
     folders = {"copy": copy, "damaged": tmp_path / "damaged", "empty": tmp_path / "empty"}
     folders["empty"].mkdir()
     shutil.copytree(copy, folders["damaged"])
@@ -518,14 +518,14 @@ def test_a_mistake_with_a_model_folder_is_answered_in_one_line(copy, message, tm
         (["--system", "sft", "--push-to", "gec"], "--push-to takes user/name"),
     ],
 )
-def test_a_mistake_in_an_export_is_answered_in_one_line(shell, message, tmp_path, arguments, words):  # noqa: F811
+def test_a_mistake_in_an_export_is_answered_in_one_line(shell, message, tmp_path, arguments, words):
     shown = message("export", "-p", "local", tmp_path / "out", *arguments)
     assert words in shown
     assert len(shown.splitlines()) == 1
     assert not (tmp_path / "out").exists()
 
 
-def test_correct_trains_no_large_model_unless_it_is_told_to(message, tmp_path, monkeypatch):  # noqa: F811
+def test_correct_trains_no_large_model_unless_it_is_told_to(message, tmp_path, monkeypatch):
     monkeypatch.setenv("GECALIGN_RUNS", str(tmp_path))
     shown = message("correct", "She go home.", "--profile", "smollm-135m")
     assert "Train it first: `gecalign run sft --profile smollm-135m`." in shown
@@ -547,7 +547,7 @@ def test_correct_with_train_goes_ahead(shell, monkeypatch):
     assert asked == ["sft"]
 
 
-def test_a_text_that_does_not_fit_is_refused_with_what_to_do(exported, message):  # noqa: F811
+def test_a_text_that_does_not_fit_is_refused_with_what_to_do(exported, message):
     assert "Shorten the text (one sentence a line)" in message("correct", "she go " * 300, "--model", exported)
 
 

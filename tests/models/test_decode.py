@@ -154,7 +154,7 @@ def test_the_mode_is_restored_after_an_error_too(loaded, monkeypatch):
 
 
 def test_several_samples_without_sampling_are_refused(loaded):
-    with pytest.raises(ValueError, match="decoding__temperature"):
+    with pytest.raises(ValueError, match="all 2 samples would be the same"):
         decode(*loaded, prompts(2), Decoding(samples=2))
 
 

@@ -71,7 +71,7 @@ def test_every_product_of_the_study_is_planned_once_and_marked_when_it_is_there(
     names = [(step.seed, step.name) for step in made.steps]
     assert len(names) == len(set(names))
     trained = {step.name for step in made.steps if step.updates}
-    assert trained == set(systems.SYSTEMS) - set(systems.UNTRAINED)
+    assert trained == set(systems.RECORDED) - set(systems.UNTRAINED)
     assert [step.name for step in made.steps if step.took is None] == []
     assert made.seconds == 0
     sft = next(step for step in made.steps if step.name == "sft")
@@ -274,7 +274,7 @@ def test_numbers_are_short():
 
 def test_the_command_prints_a_table_or_json_with_what_was_measured(monkeypatch, tmp_path, no_loading):
     monkeypatch.setenv("GECALIGN_RUNS", str(tmp_path))
-    monkeypatch.setattr(plan, "measure", lambda *_: RATES)
+    monkeypatch.setattr("gecalign.plan.steps.measure", lambda *_: RATES)
     shown = CliRunner().invoke(cli.app, ["plan", "--profile", "smollm-135m", "--set", "grpo.steps=7", "--json"])
     found = json.loads(shown.stdout)
     grpo = next(step for step in found["steps"] if step["name"] == "grpo")

@@ -148,7 +148,7 @@ def test_every_design_is_trained_at_every_size_and_all_checkpoints_are_in_the_ta
 
     for _ in range(2):  # what is written down is not trained, nor written, again
         sweep.record(study, tmp_path / "sizes.csv")
-    log = pd.read_csv(tmp_path / "sizes.csv")
+    log = sweep.read(tmp_path / "sizes.csv")
     assert len(log) == 18
     for design in designs.DESIGNS:
         again = sweep.recorded(log, study, design)
@@ -228,3 +228,12 @@ def test_the_check_through_the_trainer_needs_no_more_memory_than_the_training_of
     assert adapted.reward_check().agree
     assert trained[0]
     assert all("lora" in name for name in trained[0])
+
+
+@pytest.mark.parametrize("digest", ["123456789012", "12e345678901", "000000000001"])
+def test_a_digest_is_a_word_even_where_it_looks_like_a_number(tmp_path, digest):
+    for name, columns, read in (("sizes.csv", sweep.COLUMNS, sweep.read), ("trials.csv", trials.COLUMNS, trials.read)):
+        (tmp_path / name).write_text(
+            ",".join(columns) + "\n" + ",".join(digest if c == "digest" else "1" for c in columns)
+        )
+        assert read(tmp_path / name)["digest"].tolist() == [digest]

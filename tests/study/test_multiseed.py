@@ -10,7 +10,7 @@ import torch
 
 from gecalign.runtime import store
 from gecalign.study import Study, multiseed, results
-from gecalign.systems import SYSTEMS
+from gecalign.systems import RECORDED
 
 
 def test_seeds_that_run_side_by_side_give_what_one_gives_alone(small_study, tmp_path):
@@ -39,7 +39,7 @@ def test_everything_is_made_once(small_study, monkeypatch):
     for seed in (0, 1):
         done: list[str] = []
         multiseed.run_seed(small_study.of_seed(seed), done.append)
-        assert done == list(SYSTEMS)
+        assert done == list(RECORDED)
 
 
 def test_what_the_processes_print_is_kept_beside_the_products(small_study):

@@ -12,7 +12,7 @@ from gecalign import config, metrics
 from gecalign.corpus import data
 from gecalign.settings import settings_digest
 from gecalign.study import results
-from gecalign.systems import SYSTEMS, UNTRAINED
+from gecalign.systems import RECORDED, UNTRAINED
 
 COMMITTED = Path(__file__).resolve().parents[2] / "results"
 STUDIES = [path.parent.name for path in sorted(COMMITTED.glob("*/study.json"))]
@@ -26,7 +26,7 @@ def loaded(small_study) -> results.Results:
 def test_every_system_is_there_with_every_seed_as_it_was_evaluated(small_study, loaded):
     assert loaded.seeds == [0, 1]
     for seed in loaded.seeds:
-        for system in SYSTEMS:
+        for system in RECORDED:
             for split, name in results.evaluations(system):
                 asked = results.decoding(small_study.profile, name)
                 expected = small_study.of_seed(seed).evaluation(system, split, asked)
@@ -51,7 +51,7 @@ def test_statistics_are_those_of_the_texts_seed_by_seed(loaded):
 def test_the_budget_is_what_the_stages_report(small_study, loaded):
     budget = loaded.budget.set_index(["system", "seed"])
     study = small_study.of_seed(1)
-    assert len(budget) == 2 * len([name for name in SYSTEMS if name not in UNTRAINED])
+    assert len(budget) == 2 * len([name for name in RECORDED if name not in UNTRAINED])
     grpo, samples = study.grpo(), study.samples()
     assert budget.loc[("grpo", 1)].to_dict() == {
         "prompts": grpo.facts["prompts_in_all"], "sampled tokens": grpo.facts["sampled_tokens"],
@@ -103,7 +103,7 @@ def test_a_study_of_tiny_is_committed():
 def test_the_recorded_numbers_follow_from_the_recorded_predictions(name):
     found = results.load(COMMITTED / name, config.profile(name))
     assert len(found.seeds) >= 5
-    for system in SYSTEMS:
+    for system in RECORDED:
         for split, decoding in results.evaluations(system):
             rows = found.scores.query("system == @system and split == @split and decoding == @decoding")
             assert rows["seed"].tolist() == found.seeds

@@ -12,8 +12,8 @@ from gecalign.preferences import pairs, rewards
 from gecalign.study import Study, designs
 from gecalign.study.stages import TRAINED
 from gecalign.study.trained import SECOND_TEMPERATURE
-from gecalign.systems import COMPARED, LABELS, MISTAKES, SYSTEMS, UNTRAINED
-from gecalign.training import dpo, grpo, sft
+from gecalign.systems import ASKED_FOR, COMPARED, LABELS, MISTAKES, SYSTEMS, UNTRAINED
+from gecalign.training import dpo, grpo, rloo, sft
 
 FROM_SFT = [
     name for name in TRAINED if not name.startswith("sft") or name in ("sft-continued", "sft-fresh", "sft-careful")
@@ -52,7 +52,7 @@ def trained_on(study: Study, system: str, patch: pytest.MonkeyPatch) -> list[dic
 def test_every_system_is_either_trained_or_not_and_has_a_label_of_its_own():
     assert set(SYSTEMS) == {*TRAINED, *UNTRAINED}
     assert not set(TRAINED) & set(UNTRAINED)
-    assert set(COMPARED) | set(MISTAKES) == set(SYSTEMS)
+    assert {*COMPARED, *MISTAKES, *ASKED_FOR} == set(SYSTEMS)
     assert len(set(LABELS.values())) == len(LABELS)
 
 
@@ -72,10 +72,10 @@ def test_a_system_starts_from_sft_with_sft_as_its_reference_and_becomes_another_
 
         return watching
 
-    for method in (sft, dpo, grpo):
+    for method in (sft, dpo, grpo, rloo):
         monkeypatch.setattr(method, "train", watched(method.train))
     rate = 2e-3 + 1e-5 * FROM_SFT.index(system)  # one of its own, so that it is made now
-    changes = {f"{part}__learning_rate": rate for part in ("dpo", "grpo", "continued")}
+    changes = {f"{part}__learning_rate": rate for part in ("dpo", "grpo", "rloo", "continued")}
     stage = study.variant(study.profile.variant(**changes)).trained(system)
     assert len(passed) == (2 if system.startswith(PREFERENCE) else 1)
     assert all(torch.equal(state[name], start[name]) for state in passed for name in start)

@@ -117,6 +117,7 @@ def test_attempts_are_listed_from_the_worst_with_what_was_set():
 
 def test_of_several_processes_one_writes_into_the_log(tmp_path, monkeypatch):
     log = tmp_path / "trials.csv"
+    monkeypatch.setenv("WORLD_SIZE", "2")
     for rank in ("0", "1"):
         monkeypatch.setenv("RANK", rank)
         trials._append(row("dpo", 5.0), log)

@@ -36,9 +36,9 @@ def base(tmp_path_factory) -> Path:
     return factories.base_folder(tmp_path_factory.mktemp("health") / "base")
 
 
-def sft(base: Path, folder: Path, settings=SFT, **more) -> dict:
+def sft(base: Path, folder: Path, settings=SFT, evaluate_early: bool = True, **more) -> dict:
     texts = demonstrations(test_train.ROWS, PROMPT)
-    return by_sft.train(loading.load(base), texts, settings, run(folder), **more)
+    return by_sft.train(loading.load(base), texts, settings, run(folder, **more), evaluate_early)
 
 
 def dpo(base: Path, folder: Path, settings=DPO) -> dict:

@@ -22,7 +22,7 @@ from gecalign.runtime import processes
 pytestmark = pytest.mark.slow
 SCRIPT = Path(together.__file__)
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-CONFIGS = SCRIPT.parents[1] / "configs"
+CONFIGS = SCRIPT.parents[2] / "configs"
 
 
 def launch(task: str, base: Path, folder: Path, count: int = 2, **environment: str) -> subprocess.CompletedProcess:
