@@ -18,7 +18,7 @@ from gecalign.training import dpo, grpo, rloo, sft
 FROM_SFT = [
     name for name in TRAINED if not name.startswith("sft") or name in ("sft-continued", "sft-fresh", "sft-careful")
 ]
-PREFERENCE = ("dpo", "grpo")  # two models are passed to these: the policy and its reference
+PREFERENCE = ("dpo", "grpo", "rloo")  # two models are passed to these: the policy and its reference
 
 
 @pytest.fixture(scope="module")
