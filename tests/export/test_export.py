@@ -15,6 +15,7 @@ from huggingface_hub.errors import LocalTokenNotFoundError
 from typer.testing import CliRunner
 
 from gecalign import cli, config, export, metrics, prompts
+from gecalign.export import folder as folder_of
 from gecalign.export import licences, model_card
 from gecalign.statistics import compare
 from gecalign.study import Study, existing
@@ -116,7 +117,7 @@ def test_sampled_decoding_is_exported_as_such(study, tmp_path):
     chain = existing.chain(study, "dpo")
     sampling = replace(study.profile.decoding, temperature=0.7, top_p=0.9)
     subject = model_card.Subject(study.profile, 0, "dpo", "m", ".", sampling, chain, {}, [])
-    export._write(subject, tmp_path)
+    folder_of._write(subject, tmp_path)
     found = GenerationConfig.from_pretrained(tmp_path)
     assert (found.do_sample, found.temperature, found.top_p, found.top_k) == (True, 0.7, 0.9, 0)
     assert "at temperature 0.7" in (tmp_path / "README.md").read_text()
@@ -330,7 +331,7 @@ def test_an_export_that_fails_leaves_what_was_there(study, copy, monkeypatch):
         raise OSError(28, "No space left on device")
 
     before = {path.name: path.read_bytes() for path in copy.iterdir()}
-    monkeypatch.setattr(export.store, "write_text", full)
+    monkeypatch.setattr("gecalign.runtime.store.write_text", full)
     with pytest.raises(OSError, match="No space left"):
         export.export(study, "sft", copy, force=True)
     with pytest.raises(OSError, match="No space left"):
