@@ -3,5 +3,5 @@
 - `builder`: chapters and products in the order of their needs; `chapters`, `execution`, `tasks`, `worker`, `site`: each
   step of it; `elsewhere`: the same on other machines, imitated
 - `claims`: sentences that are checked
-- `comparison`, `cases`, `published`: tables and figures of chapters 7, 8 and "Bigger"
+- `comparison`, `cases`, `pitfalls`, `published`: tables and figures of chapters 7, 8, 9 and "Bigger"
 """

@@ -1,4 +1,4 @@
-"""Mistakes that are easily made, made on purpose, so that chapter 9 can measure what they do.
+"""Mistakes of asking and training, made on purpose, so that chapter 9 can measure what they do; the record has them.
 
 Those that change a training are stages: a model is trained wrongly, and what it writes on dev is kept.
 """
@@ -6,20 +6,15 @@ Those that change a training are stages: a model is trained wrongly, and what it
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
-
-from gecalign import config, metrics, prompts
+from gecalign import config, prompts
 from gecalign.metrics import predictions
 from gecalign.preferences import pairs
 from gecalign.runtime import store
-from gecalign.statistics import compare
-from gecalign.statistics.compare import Array, ScoreFunction
 from gecalign.study import evaluation
 from gecalign.study.evaluation import SystemEvaluation
 from gecalign.training.setup import Asking, Run
@@ -34,9 +29,6 @@ if TYPE_CHECKING:
 
 LONGEST = 300  # characters that are kept of an output that does not end
 OTHER_PROMPT = config.Prompt("Fix grammatically: {source} Corrected:")  # one word and one line break are other
-
-
-# ---- asking and training
 
 
 def mismatched(study: Study) -> SystemEvaluation:
@@ -171,93 +163,3 @@ def _unmoved(before: PreTrainedModel, after: PreTrainedModel) -> float:
     old = {name: weight.to(torch.bfloat16) for name, weight in before.named_parameters()}
     same = sum(int((weight.to(torch.bfloat16) == old[name]).sum()) for name, weight in after.named_parameters())
     return same / sum(weight.numel() for weight in old.values())
-
-
-# ---- choosing
-
-
-@dataclass(frozen=True, eq=False)
-class Selection:
-    """What the best of several candidates scores on the sentences it was chosen by, and on others: (repeats,) each."""
-
-    reported: Array
-    elsewhere: Array
-
-    @property
-    def optimism(self) -> float:
-        """By how much the report exceeds what the chosen candidate scores elsewhere, on average."""
-        return float((self.reported - self.elsewhere).mean())
-
-
-def select_on_the_test_set(
-    candidates: Sequence[Array], score: ScoreFunction, sentences: int, repeats: int = 1000, seed: int = 0
-) -> Selection:
-    """Choose the best candidate by a random part of the sentences, again and again, and score it on the rest.
-
-    Reported and elsewhere are differences to the mean of all candidates on the same sentences, so that a part that
-    happens to be easy does not matter.
-
-    Args:
-        candidates: statistics of each, shape (n, k).
-        sentences: in the part that one chooses by.
-
-    Raises:
-        ValueError: the part leaves no sentence.
-    """
-    stacked = np.stack(candidates)
-    n = stacked.shape[1]
-    if not 0 < sentences < n:
-        raise ValueError(f"sentences is {sentences}; expected at least 1, and fewer than the {n} that there are.")
-    rng, total = np.random.default_rng(seed), stacked.sum(axis=1)
-    reported, elsewhere = np.empty(repeats), np.empty(repeats)
-    for i in range(repeats):
-        part = stacked[:, rng.choice(n, sentences, replace=False)].sum(axis=1)
-        here, there = score(part), score(total - part)
-        best = int(here.argmax())
-        reported[i], elsewhere[i] = here[best] - here.mean(), there[best] - there.mean()
-    return Selection(reported, elsewhere)
-
-
-def single_runs(
-    system: Array, baseline: Array, score: ScoreFunction, resamples: int = 2000
-) -> list[tuple[float, float]]:
-    """Return what studies with one run of each would have found: difference and p-value for every pair of seeds.
-
-    Args:
-        system: statistics, shape (seeds, n, k).
-        baseline: the same for the baseline.
-    """
-    return [
-        (one.estimate, one.p_value)
-        for base in baseline
-        for one in compare.paired_differences(dict(enumerate(system)), base, score, resamples).values()  # type: ignore[arg-type]
-    ]
-
-
-# ---- rewards
-
-
-def is_zero(hypotheses: Sequence[str], references: Sequence[str]) -> npt.NDArray[np.bool_]:
-    """Return where unsmoothed sentence BLEU is exactly 0: no n-gram of some order is right."""
-    from sacrebleu.metrics.bleu import BLEU
-
-    unsmoothed = BLEU(smooth_method="none", effective_order=False)
-    scores = [unsmoothed.sentence_score(h, [r]).score for h, r in zip(hypotheses, references, strict=True)]
-    return np.array(scores) == 0
-
-
-def lazy(hypotheses: Sequence[str], sources: Sequence[str], share: float, seed: int = 0) -> list[str]:
-    """Return the hypotheses of a system that does nothing on a random share of the sentences."""
-    idle = np.random.default_rng(seed).random(len(sources)) < share
-    return [source if rest else text for text, source, rest in zip(hypotheses, sources, idle, strict=True)]
-
-
-def scores_of_laziness(
-    hypotheses: Sequence[str], references: Sequence[str], sources: Sequence[str], shares: Sequence[float]
-) -> dict[str, list[float]]:
-    """Return what each metric makes of a system that does nothing on a growing share of the sentences."""
-    written = [lazy(hypotheses, sources, share) for share in shares]
-    return {
-        metric.name: [metric.corpus(texts, references, sources).value for texts in written]
-        for metric in metrics.METRICS
-    }
