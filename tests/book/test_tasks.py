@@ -78,9 +78,11 @@ if task.get("fail"):
 @pytest.fixture
 def run(tmp_path, monkeypatch):
     """Run tasks by a worker that does as told, at once and without any library."""
-    (tmp_path / "fake" / "gecalign").mkdir(parents=True)
-    (tmp_path / "fake" / "gecalign" / "__init__.py").touch()
-    (tmp_path / "fake" / "gecalign" / "worker.py").write_text(WORKER)
+    package = tmp_path / "fake" / "gecalign" / "book"
+    package.mkdir(parents=True)
+    (package.parent / "__init__.py").touch()
+    (package / "__init__.py").touch()
+    (package / "worker.py").write_text(WORKER)
     fake = {**os.environ, "PYTHONPATH": str(tmp_path / "fake")}
     monkeypatch.setattr(tasks, "environment", lambda **changes: {**fake, **changes})
     with (tmp_path / "log").open("wb") as log:

@@ -10,7 +10,7 @@ PAGE = PROJECT / "book" / "troubleshooting.md"
 
 def strings() -> set[str]:
     """Every literal text in the library; those with values in them in parts, as an ellipsis cuts them on the page."""
-    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in (PROJECT / "gecalign").glob("*.py")]
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in (PROJECT / "gecalign").rglob("*.py")]
     nodes = [node for tree in trees for node in ast.walk(tree)]
     return {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
 
