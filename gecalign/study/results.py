@@ -127,6 +127,15 @@ class Results:
         table = self.tables["facts"]
         return table.loc[table["name"] == name, "value"].tolist()
 
+    def kinship(self, study: Study, system: str) -> str:
+        """Say what a model at hand is to those whose outputs the record holds: one of them, or one more draw."""
+        content, seed = study.trained(system).content, study.seed
+        if self.record["models"].get(f"{system} {seed}") == content:
+            return f"this model is the record's of seed {seed}, byte for byte: not one more draw"
+        if self.profile == study.profile.name and seed in self.seeds:
+            return f"the record has seed {seed}, too, and another model came of it: one more draw"
+        return "this model is none of the record's: one more draw"
+
     def per_seed(
         self, metric: metrics.Metric, system: str, split: str = "test", decoding: str = "greedy"
     ) -> metrics.Array:

@@ -172,7 +172,7 @@ def effect_of(setting: str, log: pd.DataFrame, profile: config.Profile, system: 
     """Return what one setting does, all others as in the profile: a row a value, BLEU on dev.
 
     Columns: greedy BLEU of the checkpoint that was chosen and at the end of training; the gain of the former over SFT
-    continued, with its 95 % interval; and that gain where both are sampled at temperature 1.
+    continued, with its 95 % interval; and the same where both are sampled at temperature 1.
     """
     import pandas as pd
 
@@ -183,6 +183,7 @@ def effect_of(setting: str, log: pd.DataFrame, profile: config.Profile, system: 
             "gain": f"{row['gain']:+.1f}",
             "95 % interval": f"{row['gain_low']:+.1f} to {row['gain_high']:+.1f}",
             "sampled gain": f"{row['sampled_gain']:+.1f}",
+            "its interval": f"{row['sampled_gain_low']:+.1f} to {row['sampled_gain_high']:+.1f}",
         }
         for row in varying(log, profile, system, setting, seed=seed).to_dict("records")
     }
@@ -213,7 +214,7 @@ def map_texts(log: pd.DataFrame, profile: config.Profile, system: str, value: st
 def attempts(log: pd.DataFrame, miss: float, steps: int) -> pd.DataFrame:
     """Return what DPO and GRPO made of one kind of SFT model, a row for each setting tried.
 
-    Columns: method, what was set (learning rate; beta and samples a prompt for the pairs, or group size and updates by
+    Columns: method, what was set (learning rate; beta, prompts and samples a prompt for the pairs, or group size and updates by
     samples), greedy BLEU on dev at the chosen checkpoint and at the end; sorted by the latter.
     """
     import pandas as pd
@@ -233,7 +234,7 @@ def attempts(log: pd.DataFrame, miss: float, steps: int) -> pd.DataFrame:
 
 
 def _dpo_settings(row: Mapping[Any, Any]) -> str:
-    samples = f"{row['pairs.samples']:.0f} samples at {row['pairs.temperature']}"
+    samples = f"{row['pairs.prompts']:.0f} x {row['pairs.samples']:.0f} samples at {row['pairs.temperature']}"
     return f"rate {row['dpo.learning_rate']:g}, beta {row['dpo.beta']:g}, {samples}"
 
 

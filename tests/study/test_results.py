@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -78,6 +79,15 @@ def test_what_the_study_did_not_ask_is_answered_with_what_it_did(loaded):
         loaded.outputs("stf", 0)
     with pytest.raises(ValueError, match="with seed 7"):
         loaded.outputs("sft", 7)
+
+
+def test_a_model_of_the_record_is_known_as_one_of_it_and_any_other_as_one_more_draw(small_study, loaded):
+    assert "the record's of seed 1, byte for byte" in loaded.kinship(small_study.of_seed(1), "dpo")
+    models = loaded.record["models"] | {"dpo 1": "of another processor"}
+    elsewhere = replace(loaded, record=loaded.record | {"models": models})
+    assert elsewhere.kinship(small_study.of_seed(1), "dpo").startswith("the record has seed 1, too")
+    fewer = replace(loaded, record=loaded.record | {"models": {}, "seeds": [0]})
+    assert fewer.kinship(small_study.of_seed(1), "dpo").startswith("this model is none of the record's")
 
 
 def test_results_of_other_settings_are_not_loaded(small_study):

@@ -81,7 +81,8 @@ def test_the_log_that_is_committed_has_a_complete_map_of_the_books_settings():
 
 
 def test_the_effect_of_a_setting_is_shown_with_all_others_as_in_the_profile():
-    bleu = {"greedy_bleu": 77.0, "last_bleu": 43.0, "gain": 2.8, "gain_low": 0.5, "gain_high": 4.9, "sampled_gain": -1}
+    bleu = {"greedy_bleu": 77.0, "last_bleu": 43.0, "gain": 2.8, "gain_low": 0.5, "gain_high": 4.9}
+    bleu |= {"sampled_gain": -1, "sampled_gain_low": -3, "sampled_gain_high": 1}
     rows = [
         row("dpo", 0, dpo__learning_rate=3e-4) | bleu,
         row("dpo", 0) | bleu | {"last_bleu": 76.9},
@@ -95,6 +96,7 @@ def test_the_effect_of_a_setting_is_shown_with_all_others_as_in_the_profile():
     assert found["chosen"].tolist() == ["77.0", "77.0"]
     assert found.loc["0.0001", "95 % interval"] == "+0.5 to +4.9"
     assert found.loc["0.0001", "sampled gain"] == "-1.0"
+    assert found.loc["0.0001", "its interval"] == "-3.0 to +1.0"
 
 
 def test_attempts_are_listed_from_the_worst_with_what_was_set():
@@ -111,7 +113,7 @@ def test_attempts_are_listed_from_the_worst_with_what_was_set():
     assert found["method"].tolist() == ["DPO", "GRPO", "DPO"]
     assert found["end"].tolist() == ["51.1", "75.5", "76.5"]
     assert found["best"].tolist() == ["80.0", "75.9", "77.0"]
-    assert "rate 0.001, beta 0.1, 4 samples at 0.7" in found["what was set"].tolist()[0]
+    assert "rate 0.001, beta 0.1, 2000 x 4 samples at 0.7" in found["what was set"].tolist()[0]
     assert "c = 8, 80 x 64 samples at 0.7" in found["what was set"].tolist()[1]
 
 
