@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Literal
 
 from gecalign import prompts
+from gecalign.corpus.texts import several
 from gecalign.preferences.pairs import PreferencePair
 from gecalign.runtime import bars
 from gecalign.training.setup import Asking, Run
@@ -103,8 +104,9 @@ class Patient:
         """Return pairs in which the corpus's correction is preferred to its source, to be had without any model."""
         prompt, found = self.profile.prompt, list[PreferencePair]()
         for e in self.train:
-            if e.source != e.reference and len(found) < count:
-                chosen, rejected = (prompts.completion(text) for text in (e.reference, e.source))
+            reference = several(e.reference)[0]
+            if e.source != reference and len(found) < count:
+                chosen, rejected = (prompts.completion(text) for text in (reference, e.source))
                 found.append(PreferencePair(e.id, prompts.render(prompt, e.source), chosen, rejected, e.source,
                                             e.reference, 1.0, 0.0, None, None, "bleu", "reference"))  # fmt: skip
         return found

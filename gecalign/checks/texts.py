@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from gecalign import metrics, prompts
 from gecalign.checks.patient import ROWS, Check, Patient, Status, listed, scratch, worst
+from gecalign.corpus.texts import several
 from gecalign.preferences import pairs
 from gecalign.runtime import store
 
@@ -88,7 +89,7 @@ def boundary(patient: Patient) -> Check:
     """Whether the tokens of a prompt are the same alone and with a completion behind it, and nothing gets lost."""
     tokenizer, examples = patient.tokenizer, patient.train[:SAMPLE]
     asked = [prompts.render(patient.profile.prompt, e.source) for e in examples]
-    completions = [prompts.completion(e.reference) for e in examples]
+    completions = [prompts.completion(several(e.reference)[0]) for e in examples]
     alone = tokenizer(asked)["input_ids"]
     whole = tokenizer([a + c for a, c in zip(asked, completions, strict=True)])["input_ids"]
     across = [i for i, (a, w) in enumerate(zip(alone, whole, strict=True)) if w[: len(a)] != a]
@@ -208,7 +209,7 @@ def lengths(patient: Patient) -> Check:
         f"SFT drops {long} of {len(rows):,} rows as longer than sft__max_length, {profile.sft.max_length} tokens.",
     ))  # fmt: skip
     dev = patient.study.examples("dev")
-    targets = tokenizer([prompts.completion(e.reference) for e in dev])["input_ids"]
+    targets = tokenizer([prompts.completion(several(e.reference)[0]) for e in dev])["input_ids"]
     longer = sum(len(ids) >= limit for ids in targets)  # with EOS
     cut = [prompts.hypothesis(tokenizer.decode(ids[:limit])) for ids in targets]
     cap = metrics.bleu.corpus(cut, [e.reference for e in dev]).value if longer else 100.0

@@ -1,10 +1,13 @@
 """The rows of a corpus in files: one file, a folder, or a data set on the hub.
 
-A folder holds its splits in files named after them, in letters of any case: `train`, which must be there, and
-`validation`, a second test set. They may be of any kind that `rowfiles` reads; two files for one split are
-refused. Dev, test and preference are cut from `train` by a rule that does not depend on its order (`data.split`), so a
-`dev` or `test` of the corpus's own is not read. Neither is anything else in the folder. What is not read is said, but
+A folder holds its splits in files named after them, in letters of any case: `train`, which must be there, and if there
+are any `preference`, `dev`, `test`, and `validation`, a second test set. Preference, dev and test that have no file of
+their own are cut from `train` by a rule that does not depend on its order (`data.split`). Files may be of any kind that
+`rowfiles` reads, or M2; two for one split are refused. What else is in the folder is not read, and that is said, but
 for hidden files.
+
+A sentence may have several references: a list in `tgt`, where the file can hold one, or further columns `tgt2`, `tgt3`
+and so on, or the annotators of M2.
 """
 
 from __future__ import annotations
@@ -13,12 +16,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from gecalign.config import Data
-from gecalign.corpus import rowfiles
+from gecalign.corpus import m2, rowfiles
 from gecalign.corpus.rowfiles import Row
 from gecalign.corpus.textfiles import stem, suffix, unnamed
 from gecalign.runtime import processes
 
-READ = ("train", "validation")  # splits; the others are cut from train
+READ = ("train", "preference", "dev", "test", "validation")  # splits
+SUFFIXES = rowfiles.TABLE_SUFFIXES | {m2.SUFFIX}
 
 
 def read_rows(config: Data) -> dict[str, Iterable[Mapping[str, object]]]:
@@ -30,7 +34,7 @@ def read_rows(config: Data) -> dict[str, Iterable[Mapping[str, object]]]:
     path = local_path(config)
     if path.is_dir():
         return {name: read_file(file) for name, file in _splits(path).items()}
-    if path.exists() or suffix(path) in rowfiles.TABLE_SUFFIXES:
+    if path.exists() or suffix(path) in SUFFIXES:
         return {"train": read_file(path)}
     return _read_hub(config)
 
@@ -54,7 +58,7 @@ def _splits(folder: Path) -> dict[str, Path]:
     others = []
     for path in sorted(one for one in folder.iterdir() if not one.name.startswith(".")):
         name = stem(path).lower()
-        if name not in READ or suffix(path) not in rowfiles.TABLE_SUFFIXES:
+        if name not in READ or suffix(path) not in SUFFIXES:
             others.append(path.name)
         elif name in found:
             raise ValueError(f"{folder} has two files for {name}, {found[name].name} and {path.name}: which is it? "
@@ -70,16 +74,16 @@ def _splits(folder: Path) -> dict[str, Path]:
 
 def _say_not_read(where: str, names: list[str]) -> None:
     shown = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
-    processes.say(f"{where}: read are {' and '.join(READ)}; dev and test are cut from train. Not read: {shown}")
+    processes.say(f"{where}: read are the splits {', '.join(READ)}. Not read: {shown}")
 
 
 def read_file(path: Path) -> list[Row]:
-    """Read the rows of a file of any kind but plain text.
+    """Read the rows of a file of any kind but plain text: `src`, and `tgt`, a text or a list of several.
 
     Raises:
         ValueError: the file is missing, empty, not text, not well formed, or lacks `src` or `tgt`.
     """
-    rows = rowfiles.read(path, ("src", "tgt"))
+    rows = m2.read(path) if suffix(path) == m2.SUFFIX else rowfiles.read(path, ("src", "tgt"))
     if not rows:
         raise ValueError(f"{path} is empty: it should hold one row a sentence, with the columns src and tgt.")
     for number, row in enumerate(rows, start=1):

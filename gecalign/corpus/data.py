@@ -13,6 +13,7 @@ Three kinds of source, one result:
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -23,6 +24,7 @@ from gecalign.config import Data
 from gecalign.corpus import cells, corpora
 from gecalign.corpus.examples import Corpus, Example, cleaned, read_jsonl, write_jsonl
 from gecalign.corpus.sentences import half_of_a_character
+from gecalign.corpus.texts import several
 from gecalign.runtime.store import digest_of, file_digest, file_digests
 
 # The 27 instructions in front of CoEdIT's GEC sources, each followed by ": ", as they stand in its rows.
@@ -42,8 +44,6 @@ INSTRUCTIONS = (
 
 ALIKE = 0.6  # from which similarity on a head is that of the reference; instructions reach 0.4
 
-NAMED = {"src": "source", "tgt": "reference"}  # columns, and what is in them
-
 SPLITS = ("train", "preference", "dev", "test", "validation")
 
 
@@ -60,9 +60,7 @@ def build(config: Data) -> Corpus:
         return corpus.build(config)
     rows = corpora.read_rows(config)
     dropped: Counter[str] = Counter()
-    train = list(clean(rows["train"], config, dropped))
-    validation = list(clean(rows.get("validation", ()), config, dropped))
-    return split(train, validation, config, dropped)
+    return split({name: list(clean(found, config, dropped)) for name, found in rows.items()}, config, dropped)
 
 
 def content_digest(config: Data) -> str:
@@ -122,18 +120,27 @@ def clean(rows: Iterable[Mapping[str, object]], config: Data, dropped: Counter[s
         if config.task and row.get("task") != config.task:
             dropped[f"task is not {config.task}" if "task" in row else f"no task, and data__task is {config.task}"] += 1
             continue
-        if not_text := [name for name in ("src", "tgt") if _is_other(row[name])]:
-            dropped[f"{NAMED[not_text[0]]} is not a text"] += 1
+        corrections = _corrections(row)
+        if not_text := [what for what, cells in (("source", [row["src"]]), ("reference", corrections))
+                        if any(map(_is_other, cells))]:  # fmt: skip
+            dropped[f"{not_text[0]} is not a text"] += 1
             continue
-        source, reference = _text(row["src"]), _text(row["tgt"])
-        source = _text(strip_instruction(source, reference)) if config.task else source
+        source, references = _text(row["src"]), tuple(filter(None, map(_text, corrections)))
+        source = _text(strip_instruction(source, *references[:1])) if config.task else source
         name = _name(row) or _numbered(number, given)
-        if reason := _unusable(source, reference, name, seen_ids, seen_pairs, config.max_chars):
+        if reason := _unusable(source, references, name, seen_ids, seen_pairs, config.max_chars):
             dropped[reason] += 1
             continue
         seen_ids.add(name)
-        seen_pairs.add((source, reference))
-        yield Example(name, source, reference, demonstration=reference)
+        seen_pairs.add((source, references))
+        yield Example(name, source, references if len(references) > 1 else references[0], demonstration=references[0])
+
+
+def _corrections(row: Mapping[str, object]) -> list[object]:
+    """Return the references of a row, whatever they are: those of `tgt`, a list or one, and of `tgt2` and so on."""
+    first = row["tgt"] if isinstance(row["tgt"], list) else [row["tgt"]]
+    further = sorted((name for name in row if re.fullmatch(r"tgt\d+", name)), key=lambda name: int(name[3:]))
+    return [*first, *(row[name] for name in further)]
 
 
 def _name(row: Mapping[str, object]) -> str | None:
@@ -157,17 +164,18 @@ def _text(value: object) -> str:
     return cleaned(value) if isinstance(value, str) else ""
 
 
-def _unusable(source: str, reference: str, name: str, ids: set, pairs: set, max_chars: int) -> str | None:
+def _unusable(source: str, references: tuple[str, ...], name: str, ids: set, pairs: set, max_chars: int) -> str | None:
+    texts = (source, *references)
     checks = (
         (not source, "source is empty"),
-        (not reference, "reference is empty"),
+        (not references, "reference is empty"),
         # JSON can spell half of a surrogate pair, which no file can hold and no tokenizer reads
-        (half_of_a_character(source + reference + name) is not None, "not valid Unicode"),
-        (max(len(source), len(reference)) > max_chars, f"longer than {max_chars} characters"),
+        (half_of_a_character("".join(texts) + name) is not None, "not valid Unicode"),
+        (max(map(len, texts)) > max_chars, f"longer than {max_chars} characters"),
         # a byte-level tokenizer may make a token of every byte, and a prompt must not outgrow a model's context
-        (max(map(_bytes, (source, reference))) > max_chars, f"longer than {max_chars} bytes"),
+        (max(map(_bytes, texts)) > max_chars, f"longer than {max_chars} bytes"),
         (name in ids, "id occurred before"),
-        ((source, reference) in pairs, "pair occurred before"),
+        ((source, references) in pairs, "pair occurred before"),
     )
     return next((reason for failed, reason in checks if failed), None)
 
@@ -176,35 +184,57 @@ def _bytes(text: str) -> int:
     return len(text.encode(errors="surrogatepass"))
 
 
-def split(train: list[Example], validation: list[Example], config: Data, dropped: Counter[str]) -> Corpus:
-    """Cut test, dev and preference from `train` by a hash of the source, and keep the splits apart.
+def split(rows: Mapping[str, list[Example]], config: Data, dropped: Counter[str]) -> Corpus:
+    """Give each split its rows, and keep splits apart.
 
-    A row whose source or reference stands in a split that must stay unseen is dropped from the other
-    and counted: test guards itself against dev and train, validation against all three.
+    Dev, test and preference are their own files' rows, where there are such, and else cut from `train` by a hash of the
+    source; so is what is taken where there are more than the settings ask for. A row whose source or reference stands
+    in a split that must stay unseen is dropped from the other and counted: test guards itself against dev and train,
+    validation against all three.
     """
-    ordered = sorted(train, key=lambda e: (hashlib.sha256(e.source.encode()).digest(), e.reference))
-    sizes = config.test_rows, config.dev_rows, config.preference_rows
-    needed = sum(sizes)
-    if len(ordered) <= needed:
-        raise ValueError(
-            f"{config.source} has {len(ordered)} usable rows, but test ({config.test_rows}), dev ({config.dev_rows}) "
-            f"and preference ({config.preference_rows}) need {needed} and training some more. Ask for fewer "
-            f"(data__test_rows, data__dev_rows, data__preference_rows), or give a larger corpus. Dropped so far: "
-            f"{dict(dropped) or 'nothing'}."
-        )
-    test_end, dev_end = sizes[0], sizes[0] + sizes[1]
-    test = _without_overlap(ordered[:test_end], validation, dropped)
-    dev = _without_overlap(ordered[test_end:dev_end], [*validation, *test], dropped)
-    preference = _without_overlap(ordered[dev_end:needed], [*validation, *test, *dev], dropped)
-    rest = _without_overlap(ordered[needed:], [*validation, *test, *dev, *preference], dropped)
-    train_kept = tuple(rest[: config.train_rows])
-    return Corpus(train_kept, tuple(dev), tuple(test), tuple(preference), tuple(validation), dropped)
+    sizes = {"test": config.test_rows, "dev": config.dev_rows, "preference": config.preference_rows}
+    left, kept = _in_order(rows["train"]), dict[str, list[Example]]()
+    cut = {name: size for name, size in sizes.items() if name not in rows}
+    if len(left) <= sum(cut.values()):
+        raise ValueError(_too_few(config, cut, len(left), dropped))
+    guarded = list(rows.get("validation", []))
+    for name, size in sizes.items():
+        if name in rows:
+            own = _in_order(rows[name])
+            found = own[:size]
+            dropped[f"more than data__{name}_rows asks for"] += len(own) - len(found)
+        else:
+            found, left = left[:size], left[size:]
+        kept[name] = _without_overlap(found, guarded, dropped)
+        guarded += kept[name]
+    train = _without_overlap(left, guarded, dropped)[: config.train_rows]
+    if ("dev" in rows and not kept["dev"]) or ("test" in rows and not kept["test"]) or not train:
+        raise ValueError(f"{config.source} has no usable rows for train, dev or test. Dropped: {dict(+dropped)}.")
+    return Corpus(
+        tuple(train), tuple(kept["dev"]), tuple(kept["test"]), tuple(kept["preference"]),
+        tuple(rows.get("validation", ())), +dropped,
+    )  # fmt: skip
+
+
+def _in_order(rows: list[Example]) -> list[Example]:
+    return sorted(rows, key=lambda e: (hashlib.sha256(e.source.encode()).digest(), several(e.reference)))
+
+
+def _too_few(config: Data, cut: Mapping[str, int], usable: int, dropped: Counter[str]) -> str:
+    *others, last = [f"{name} ({size})" for name, size in cut.items()] or [""]
+    wanted = f"{', '.join(others)} and {last} need {sum(cut.values())}" if others else f"{last} needs them"
+    asked = ", ".join(f"data__{name}_rows" for name in cut)
+    return (
+        f"{config.source} has {usable} usable rows"
+        + (f", but {wanted} and training some more. Ask for fewer ({asked}), or g" if cut else " for training. G")
+        + f"ive a larger corpus. Dropped so far: {dict(+dropped) or 'nothing'}."
+    )
 
 
 def _without_overlap(rows: list[Example], guarded: list[Example], dropped: Counter[str]) -> list[Example]:
     sources = {example.source for example in guarded}
-    references = {example.reference for example in guarded}
-    kept = [row for row in rows if row.source not in sources and row.reference not in references]
+    references = {text for example in guarded for text in several(example.reference)}
+    kept = [row for row in rows if row.source not in sources and references.isdisjoint(several(row.reference))]
     if len(kept) < len(rows):
         dropped["source or reference stands in another split"] += len(rows) - len(kept)
     return kept

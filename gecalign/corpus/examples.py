@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from gecalign.corpus.edits import Edit
+from gecalign.corpus.texts import Reference, as_reference
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,15 +23,15 @@ class Example:
     Attributes:
         id: unique within a corpus.
         source: the sentence as it was written.
-        reference: its correction, which hypotheses are judged against.
-        demonstration: the correction that SFT learns from. It equals `reference` unless the
+        reference: its correction, which hypotheses are judged against; or several, by several people.
+        demonstration: the correction that SFT learns from. It equals `reference` (the first) unless the
             annotator who wrote the demonstrations overlooked errors.
         edits: the typed edits that turn `source` into `reference`; None where nobody recorded them.
     """
 
     id: str
     source: str
-    reference: str
+    reference: Reference
     demonstration: str
     edits: tuple[Edit, ...] | None = None
 
@@ -78,4 +79,5 @@ def read_jsonl(path: Path) -> tuple[Example, ...]:
 
 def _example(row: dict) -> Example:
     edits = row.pop("edits")
+    row["reference"] = as_reference(row["reference"])
     return Example(**row, edits=None if edits is None else tuple(Edit(**edit) for edit in edits))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
+Reference = str | tuple[str, ...]  # the correction of a sentence, or several by several people
 References = Sequence[str] | Sequence[Sequence[str]]  # one reference a sentence, or several
 
 # A word keeps its inner apostrophes and hyphens ("don't", "well-known"), a number its inner marks ("3.5");
@@ -24,6 +25,20 @@ def words(text: str) -> list[str]:
     ["Don't", 'pay', '$', '3.50', ',', 'Anna', '!']
     """
     return WORD.findall(text)
+
+
+def several(reference: str | Sequence[str]) -> tuple[str, ...]:
+    """Return the corrections of a sentence, also where there is only one.
+
+    >>> several("She goes."), several(["She goes.", "She went."])
+    (('She goes.',), ('She goes.', 'She went.'))
+    """
+    return (reference,) if isinstance(reference, str) else tuple(reference)
+
+
+def as_reference(found: str | Sequence[str]) -> Reference:
+    """Return corrections as a corpus holds them, also where JSON or a data set has made a list of them."""
+    return found if isinstance(found, str) else tuple(found)
 
 
 def check_parallel(

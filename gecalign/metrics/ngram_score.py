@@ -135,14 +135,14 @@ def chrf_score(totals: npt.ArrayLike) -> Array:
     return 100 * np.divide(product, weighted, out=np.zeros_like(weighted), where=weighted > 0)
 
 
-def bleu_counts(hypothesis: str, reference: str) -> list[int]:
-    """Return sacreBLEU's counts of one sentence, as in `bleu_statistics`; the reference's n-grams are cached."""
-    return _sacre_counts(_BLEU, hypothesis, reference)
+def bleu_counts(hypothesis: str, *references: str) -> list[int]:
+    """Return sacreBLEU's counts of one sentence, as in `bleu_statistics`; the references' n-grams are cached."""
+    return _sacre_counts(_BLEU, hypothesis, references)
 
 
-def chrf_counts(hypothesis: str, reference: str) -> list[int]:
-    """Return sacreBLEU's counts for chrF of one sentence, as in `chrf_statistics`; the reference's are cached."""
-    return _sacre_counts(_CHRF, hypothesis, reference)
+def chrf_counts(hypothesis: str, *references: str) -> list[int]:
+    """Return sacreBLEU's counts for chrF of one sentence, as in `chrf_statistics`; the references' are cached."""
+    return _sacre_counts(_CHRF, hypothesis, references)
 
 
 def gleu_counts(hypothesis: str, reference: str, source: str) -> list[int]:
@@ -190,10 +190,10 @@ def _sacre_statistics(sacre: BLEU | CHRF, hypotheses: Sequence[str], references:
 _BLEU, _CHRF = sacre_bleu(), sacre_chrf(word_order=0)
 
 
-def _sacre_counts(sacre: BLEU | CHRF, hypothesis: str, reference: str) -> list[int]:
-    return sacre._compute_segment_statistics(sacre._preprocess_segment(hypothesis), _sacre_reference(sacre, reference))
+def _sacre_counts(sacre: BLEU | CHRF, hypothesis: str, references: tuple[str, ...]) -> list[int]:
+    return sacre._compute_segment_statistics(sacre._preprocess_segment(hypothesis), _sacre_reference(sacre, references))
 
 
 @lru_cache(2 * CACHED_TEXTS)
-def _sacre_reference(sacre: BLEU | CHRF, reference: str) -> dict[str, Any]:
-    return sacre._extract_reference_info([sacre._preprocess_segment(reference)])
+def _sacre_reference(sacre: BLEU | CHRF, references: tuple[str, ...]) -> dict[str, Any]:
+    return sacre._extract_reference_info([sacre._preprocess_segment(reference) for reference in references])

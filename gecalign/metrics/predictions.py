@@ -16,6 +16,7 @@ from pathlib import Path
 from gecalign.corpus import cells, rowfiles, sentences
 from gecalign.corpus.rowfiles import Row
 from gecalign.corpus.textfiles import unnamed
+from gecalign.corpus.texts import Reference, as_reference
 
 SHOWN = 200  # characters of a cell that is no text
 COLUMNS = ("hypothesis", "source", "reference")
@@ -27,7 +28,7 @@ class Prediction:
 
     id: str
     source: str
-    reference: str
+    reference: Reference
     hypothesis: str
     tokens: int = 0
     truncated: bool = False
@@ -61,7 +62,8 @@ def write(predictions: Sequence[Prediction], path: Path) -> None:
 def read(path: Path) -> tuple[Prediction, ...]:
     """Read what `write` wrote."""
     with path.open(encoding="utf-8") as file:
-        return tuple(Prediction(**json.loads(line)) for line in file)
+        rows = [json.loads(line) for line in file]
+    return tuple(Prediction(**row | {"reference": as_reference(row["reference"])}) for row in rows)
 
 
 def read_parallel(hypotheses: Path, sources: Path | None, references: Sequence[Path]) -> ParallelTexts:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from gecalign import prompts
 from gecalign.corpus import data
+from gecalign.corpus.texts import several
 from gecalign.runtime import store
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ def _known(profile: Profile) -> Sizes:
 
 def _some(examples: Sequence[Example]) -> list[str]:
     """Return references of examples from all over the split."""
-    return [example.reference for example in examples[:: max(1, len(examples) // SAMPLE)]]
+    return [several(example.reference)[0] for example in examples[:: max(1, len(examples) // SAMPLE)]]
 
 
 def _tokenizer(model: Model):  # type: ignore[no-untyped-def]

@@ -18,6 +18,7 @@ from pathlib import Path
 from gecalign import prompts
 from gecalign.config import SELECTIONS, Pairs, Prompt
 from gecalign.corpus.examples import Example
+from gecalign.corpus.texts import Reference, as_reference, several
 from gecalign.metrics.edit_score import corrections_made
 from gecalign.preferences.rewards import Objective
 
@@ -45,7 +46,7 @@ class Sampled:
 
     id: str
     source: str
-    reference: str
+    reference: Reference
     samples: tuple[Sample, ...]
 
 
@@ -62,7 +63,7 @@ class PreferencePair:
     chosen: str
     rejected: str
     source: str
-    reference: str
+    reference: Reference
     chosen_reward: float
     rejected_reward: float
     chosen_temperature: float | None
@@ -206,14 +207,20 @@ def write(rows: Sequence[PreferencePair] | Sequence[Sampled], path: Path) -> Non
 def read(path: Path) -> list[PreferencePair]:
     """Read the pairs that `write` wrote."""
     with path.open(encoding="utf-8") as file:
-        return [PreferencePair(**json.loads(line)) for line in file]
+        rows = [json.loads(line) for line in file]
+    return [PreferencePair(**row | {"reference": as_reference(row["reference"])}) for row in rows]
 
 
 def read_sampled(path: Path) -> list[Sampled]:
     """Read the samples that `write` wrote."""
     with path.open(encoding="utf-8") as file:
         rows = [json.loads(line) for line in file]
-    return [Sampled(**row | {"samples": tuple(Sample(**sample) for sample in row["samples"])}) for row in rows]
+    return [
+        Sampled(
+            row["id"], row["source"], as_reference(row["reference"]), tuple(Sample(**one) for one in row["samples"])
+        )
+        for row in rows
+    ]
 
 
 def _pair(prompted: Sampled, settings: Pairs, objective: Objective, prompt: Prompt) -> PreferencePair | str:
@@ -221,7 +228,7 @@ def _pair(prompted: Sampled, settings: Pairs, objective: Objective, prompt: Prom
     candidates = complete[:2] if settings.selection == "random" else complete
     if settings.selection == "reference":
         # the reference stands first, so that it is the best of equals
-        candidates = [Sample(prompted.reference, 0, False, 0.0), *candidates]
+        candidates = [Sample(several(prompted.reference)[0], 0, False, 0.0), *candidates]
     if len(candidates) < 2:
         return TRUNCATED
     if len({sample.text for sample in candidates}) == 1:

@@ -15,6 +15,7 @@ from typing import Any
 
 from gecalign import config, metrics, prompts
 from gecalign.corpus.examples import Example
+from gecalign.corpus.texts import Reference
 from gecalign.metrics import predictions
 from gecalign.metrics.behaviour import Behaviour, behaviour
 from gecalign.metrics.predictions import Prediction
@@ -36,8 +37,8 @@ class Outputs:
         return [p.source for p in self.predictions]
 
     @property
-    def references(self) -> list[str]:
-        """The careful corrections, in the same order."""
+    def references(self) -> list[Reference]:
+        """The careful corrections, in the same order: a string a prediction, or several."""
         return [p.reference for p in self.predictions]
 
     @property

@@ -214,8 +214,8 @@ def map_texts(log: pd.DataFrame, profile: config.Profile, system: str, value: st
 def attempts(log: pd.DataFrame, miss: float, steps: int) -> pd.DataFrame:
     """Return what DPO and GRPO made of one kind of SFT model, a row for each setting tried.
 
-    Columns: method, what was set (learning rate; beta, prompts and samples a prompt for the pairs, or group size and updates by
-    samples), greedy BLEU on dev at the chosen checkpoint and at the end; sorted by the latter.
+    Columns: method, what was set (learning rate; beta and prompts by samples for the pairs, or group size and updates
+    by samples), greedy BLEU on dev at the chosen checkpoint and at the end; sorted by the latter.
     """
     import pandas as pd
 

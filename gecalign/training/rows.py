@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
 from gecalign import config, prompts
 from gecalign.corpus.examples import Example
+from gecalign.corpus.texts import several
 
 
 def demonstrations(examples: Sequence[Example], prompt: config.Prompt) -> list[dict[str, str]]:
@@ -19,8 +21,8 @@ def demonstrations(examples: Sequence[Example], prompt: config.Prompt) -> list[d
 
 
 def references(examples: Sequence[Example], prompt: config.Prompt) -> list[dict[str, str]]:
-    """Return prompt and completion of what the sentences should be."""
-    return [_row(prompt, example.source, example.reference) for example in examples]
+    """Return prompt and completion of what the sentences should be, a row a reference."""
+    return [_row(prompt, example.source, text) for example in examples for text in several(example.reference)]
 
 
 def _row(prompt: config.Prompt, source: str, target: str) -> dict[str, str]:
@@ -50,7 +52,7 @@ def lengths(rows: Sequence[dict[str, str]], tokenizer: PreTrainedTokenizerBase) 
     return [len(ids) + 1 for ids in tokenizer(texts)["input_ids"]]
 
 
-def prompted(examples: Sequence[Example], prompt: config.Prompt) -> list[dict[str, str]]:
+def prompted(examples: Sequence[Example], prompt: config.Prompt) -> list[dict[str, Any]]:
     """Return the prompts, and the columns that the reward is computed from."""
     return [
         {"prompt": prompts.render(prompt, e.source), "reference": e.reference, "source": e.source} for e in examples

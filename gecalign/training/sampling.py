@@ -18,6 +18,7 @@ from transformers import PreTrainedModel
 
 from gecalign import config, prompts
 from gecalign.corpus.examples import Example
+from gecalign.corpus.texts import Reference, as_reference
 from gecalign.models.decode import Completion, decode
 from gecalign.models.loading import Loaded
 from gecalign.preferences import pairs, rewards
@@ -116,12 +117,12 @@ def frozen_rewards(
     )  # fmt: skip
     trainer = grpo.trainer(policy, reference, examples, once, run)
     trainer.dev_bleu = lambda _: 0.0
-    collected: dict[tuple[str, str], list[float]] = defaultdict(list)
+    collected: dict[tuple[str, Reference], list[float]] = defaultdict(list)
     calculate = trainer._calculate_rewards
 
     def collecting(inputs: list[dict], *args: object) -> torch.Tensor:
         values = calculate(inputs, *args)  # of the samples of all processes
-        asked = processes.gather([(row["source"], row["reference"]) for row in inputs])
+        asked = processes.gather([(row["source"], as_reference(row["reference"])) for row in inputs])
         for key, value in zip(asked, (values * trainer.reward_weights).sum(dim=1).tolist(), strict=True):
             collected[key].append(value)
         return values

@@ -40,7 +40,7 @@ def test_two_files_for_one_split_are_refused(folder, first, second):
     assert second in str(error.value)
 
 
-OTHERS = ["dataset_infos.json", "README.md", "thumb.png", "dev.jsonl", "test.jsonl", "notes.csv", "valid.jsonl"]
+OTHERS = ["dataset_infos.json", "README.md", "thumb.png", "test.src", "development.jsonl", "notes.csv", "valid.jsonl"]
 
 
 @pytest.mark.parametrize("name", OTHERS)
@@ -50,9 +50,7 @@ def test_what_is_not_read_changes_nothing_and_is_said(folder, capsys, name):
     (folder / name).write_bytes(b"\x89PNG no rows at all")
     assert data.build(local(folder)) == expected
     said = capsys.readouterr().err
-    assert said.strip() == (
-        f"{folder}: read are train and validation; dev and test are cut from train. Not read: {name}"
-    )
+    assert said.strip() == (f"{folder}: read are the splits train, preference, dev, test, validation. Not read: {name}")
 
 
 def test_hidden_files_are_none_of_the_corpus(folder, capsys):

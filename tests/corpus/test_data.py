@@ -327,7 +327,9 @@ def test_no_two_splits_share_a_source_or_a_reference(seed):
     rng = random.Random(seed)
     rows, validation = colliding(rng, 200), colliding(rng, 30)
     dropped: Counter = Counter()
-    corpus = data.split(rows, validation, Data(test_rows=40, dev_rows=30, preference_rows=20), dropped)
+    corpus = data.split(
+        {"train": rows, "validation": validation}, Data(test_rows=40, dev_rows=30, preference_rows=20), dropped
+    )
     splits = (corpus.train, corpus.preference, corpus.dev, corpus.test, corpus.validation)
     assert all(splits)
     for attribute in ("source", "reference"):
@@ -344,7 +346,7 @@ def test_the_split_does_not_depend_on_the_order_of_the_rows(seed):
     rows = colliding(rng, 200)
     shuffled = rng.sample(rows, len(rows))
     settings = Data(test_rows=40, dev_rows=30)
-    assert data.split(rows, [], settings, Counter()) == data.split(shuffled, [], settings, Counter())
+    assert data.split({"train": rows}, settings, Counter()) == data.split({"train": shuffled}, settings, Counter())
 
 
 @pytest.mark.parametrize(
@@ -360,8 +362,8 @@ def test_dev_and_test_stay_the_same_when_something_else_is_changed(tmp_path, cha
 
 def test_a_longer_corpus_moves_few_rows_of_the_test_set(tmp_path):
     # rows are taken by the hash of their source, so a new row displaces at most one old one
-    short = data.split(factories.examples(200), [], Data(test_rows=50, dev_rows=20), Counter())
-    longer = data.split(factories.examples(204), [], Data(test_rows=50, dev_rows=20), Counter())
+    short = data.split({"train": factories.examples(200)}, Data(test_rows=50, dev_rows=20), Counter())
+    longer = data.split({"train": factories.examples(204)}, Data(test_rows=50, dev_rows=20), Counter())
     kept = {example.source for example in short.test} & {example.source for example in longer.test}
     assert len(kept) >= 46
 
@@ -402,7 +404,9 @@ def test_the_content_digest_follows_the_files(tmp_path):
 PAIR = {"src": "She go.", "tgt": "She goes."}
 DROPPED = [
     ({"src": 5, "tgt": "a"}, "source is not a text"),
-    ({"src": "a", "tgt": ["a", "b"]}, "reference is not a text"),
+    ({"src": "a", "tgt": ["a", 5]}, "reference is not a text"),
+    ({"src": "a", "tgt": {"a": "b"}}, "reference is not a text"),
+    ({"src": "a", "tgt": []}, "reference is empty"),
     ({"src": "a", "tgt": True}, "reference is not a text"),
     ({"src": "a", "tgt": None}, "reference is empty"),
     ({"src": "a", "tgt": float("nan")}, "reference is empty"),

@@ -111,6 +111,50 @@ def test_an_expression_that_cannot_be_is_refused_with_the_forms_that_can(express
         objective(expression)
 
 
+# ---- several references
+
+
+HYPOTHESIS, SOURCE = "He likes the cat very much .", "He like the cat much ."
+SEVERAL = ("He likes the cat .", "He is very much in love with the cat .", "He likes a cat very much .")
+
+
+def test_bleu_of_several_references_is_sacrebleus():
+    expected = sacrebleu.sentence_bleu(HYPOTHESIS, list(SEVERAL), use_effective_order=True).score / 100
+    assert rewards.bleu(HYPOTHESIS, SEVERAL) == pytest.approx(expected, abs=1e-9)
+    assert rewards.bleu(HYPOTHESIS, SEVERAL) > max(rewards.bleu(HYPOTHESIS, one) for one in SEVERAL)  # clipped maxima
+    expected = sacrebleu.sentence_chrf(HYPOTHESIS, list(SEVERAL)).score / 100
+    assert rewards.chrf(HYPOTHESIS, SEVERAL) == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize("name", sorted(rewards.REWARDS))
+def test_a_reward_of_one_reference_is_that_of_a_list_of_one(name):
+    for reference in SEVERAL:
+        assert rewards.REWARDS[name](HYPOTHESIS, reference, SOURCE) == rewards.REWARDS[name](
+            HYPOTHESIS, (reference,), SOURCE
+        )
+
+
+@pytest.mark.parametrize("name", ["bleu", "gleu", "edit", "chrf"])
+def test_a_reward_of_several_references_is_the_metric_of_the_sentence(name):
+    metric = {"bleu": metrics.bleu, "gleu": metrics.gleu, "edit": metrics.edit_f05, "chrf": metrics.chrf}[name]
+    expected = metric.sentence([HYPOTHESIS], [SEVERAL], [SOURCE])[0] / 100
+    assert rewards.REWARDS[name](HYPOTHESIS, SEVERAL, SOURCE) == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize("name", ["edit", "exact", "length"])
+def test_the_reference_that_suits_best_counts(name):
+    score = rewards.REWARDS[name]
+    assert score(HYPOTHESIS, SEVERAL, SOURCE) == max(score(HYPOTHESIS, one, SOURCE) for one in SEVERAL)
+
+
+def test_trl_gets_the_same_from_lists_as_the_corpus_has_in_tuples():
+    reward = objective("gleu").rewards[0]
+    expected = reward([HYPOTHESIS], [SEVERAL], [SOURCE]).tolist()
+    assert (
+        rewards.for_trl(reward)(completions=[f" {HYPOTHESIS}"], reference=[list(SEVERAL)], source=[SOURCE]) == expected
+    )
+
+
 # ---- guards, and what is counted once
 
 
@@ -120,7 +164,7 @@ def test_a_value_that_is_not_finite_or_out_of_range_raises_and_names_the_hypothe
         Reward("mine", lambda *_: value)(["A b."], ["A b."], ["A b."])
 
 
-@pytest.mark.parametrize(("references", "words"), [(["a"], "references has 1 entries"), (["a", None], "is None")])
+@pytest.mark.parametrize(("references", "words"), [(["a"], "references has 1 entries"), (["a", None], "holds None")])
 def test_lists_that_do_not_fit_are_refused(references, words):
     with pytest.raises(ValueError, match=words):
         objective("bleu")(["a", "b"], references, ["a", "b"])

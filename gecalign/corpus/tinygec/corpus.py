@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from gecalign.corpus.edits import apply_edits
 from gecalign.corpus.examples import Corpus, Example
+from gecalign.corpus.texts import Reference, several
 from gecalign.corpus.tinygec.annotators import Miss, check_miss, hasty
 from gecalign.corpus.tinygec.errors.model import corrupt
 from gecalign.corpus.tinygec.grammar.sentences import detokenize, sentence
@@ -39,7 +40,7 @@ class Split:
 
     def texts(self) -> set[str]:
         """Return every source and reference."""
-        return {text for example in self.examples for text in (example.source, example.reference)}
+        return {text for example in self.examples for text in (example.source, *several(example.reference))}
 
 
 def generate(
@@ -69,7 +70,7 @@ def generate(
         raise ValueError(f"rows must be 0 or more, and is {rows}.")
     excluded = exclude if isinstance(exclude, (set, frozenset)) else frozenset(exclude)
     examples: list[Example] = []
-    seen: set[tuple[str, str]] = set()
+    seen: set[tuple[str, Reference]] = set()
     rejected: Counter[str] = Counter()
     for position in range(rows):
         example = _example(split, position, seed, miss, excluded, seen, rejected)
@@ -120,7 +121,7 @@ def _example(
     seed: int,
     miss: Miss,
     excluded: Collection[str],
-    seen: Collection[tuple[str, str]],
+    seen: Collection[tuple[str, Reference]],
     rejected: Counter[str],
 ) -> Example:
     name = f"{seed}/{split}/{position}"
