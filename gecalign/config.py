@@ -53,6 +53,7 @@ Reward = Annotated[str, Text("something ranks the samples; see `gecalign.prefere
 SELECTIONS = ("best-worst", "random", "reference")
 SAMPLERS = ("transformers", "vllm-colocate", "vllm-server")
 PRECISIONS = ("auto", "bf16", "fp16", "fp32")
+YARDSTICKS = ("bleu", "gleu")
 TRACKERS = ("none", "tensorboard", "wandb", "trackio")
 
 
@@ -60,7 +61,7 @@ TRACKERS = ("none", "tensorboard", "wandb", "trackio")
 class Data:
     """Where the sentences come from, and how many of them."""
 
-    # "tinygec", the name of a data set on the hub, or a local file or folder
+    # "tinygec"; "jfleg-c4", once fetched; the name of a data set on the hub; or a local file or folder
     source: Annotated[str, Text("sentences come from somewhere")] = "tinygec"
     revision: Commit = None  # the hub commit; required for a hub name
     # keep the rows whose `task` column says this (CoEdIT mixes several tasks)
@@ -82,7 +83,7 @@ class Data:
 class Model:
     """The pretrained model that everything starts from."""
 
-    # "tiny-base" (shipped), the name of a model on the hub, or a local folder
+    # "tiny-base" (shipped); "smollm2", once fetched; a name on the hub; a local folder, or a GGUF file
     name: Annotated[str, Text("training starts from some model")] = "tiny-base"
     revision: Commit = None  # the hub commit; required for a hub name
 
@@ -235,6 +236,14 @@ class RLOO(Online):
 
 
 @dataclass(frozen=True, slots=True)
+class Yardstick:
+    """By what score on dev checkpoints are chosen."""
+
+    # or "gleu": on real sentences BLEU hardly tells corrections from copies
+    metric: Annotated[str, Choice(YARDSTICKS, "checkpoints are chosen by it")] = "bleu"
+
+
+@dataclass(frozen=True, slots=True)
 class RewardCheck:
     """What is sampled from the frozen policy to see whether rewards differ within groups; as published."""
 
@@ -300,6 +309,7 @@ class Profile:
     reward_check: RewardCheck = field(default_factory=RewardCheck)
     grpo: GRPO = field(default_factory=GRPO)
     rloo: RLOO = field(default_factory=RLOO)
+    yardstick: Yardstick = field(default_factory=Yardstick)
     lora: LoRA = field(default_factory=LoRA)
     engine: Engine = field(default_factory=Engine)
     mismatched_prompt: Prompt | None = None  # trained systems are scored with this one, too, as published
@@ -527,7 +537,46 @@ AS_PUBLISHED = dataclasses.replace(
     mismatched_prompt=Prompt("Fix grammar: {source}"),  # the final table of the study was made with another prompt
 )  # fmt: skip
 
-PROFILES = {p.name: p for p in (SMOKE, TINY, SMOLLM_135M, SMOLLM_360M, LLAMA_1B, AS_PUBLISHED)}
+SMOLLM2_135M = Profile(
+    name="smollm2-135m",
+    about="a real model on real sentences, JFLEG and C4_200M, both to be had without a hub; hours on two CPU cores",
+    data=Data(
+        "jfleg-c4",
+        train_rows=None,  # 5,865 pairs of the web
+        preference_rows=500,
+        dev_rows=254,  # what is left of JFLEG's dev set
+        test_rows=747,  # all of JFLEG's test set
+    ),
+    model=Model("smollm2"),
+    decoding=Decoding(
+        max_new_tokens=96,  # no reference is longer
+        batch_tokens=8192,  # more is no faster on two cores
+    ),
+    sft=SFT(
+        steps=180,  # half a pass over the demonstrations
+        batch_size=16,
+        learning_rate=1e-4,  # as in smollm-135m
+        warmup_steps=10,
+        max_length=256,
+        evaluations=3,  # one takes a minute
+    ),
+    continued=Continued(learning_rate=2e-5, evaluations=2),
+    pairs=Pairs(prompts=None, reward="gleu", count=400, held_out=50),
+    dpo=DPO(epochs=2, batch_size=16, learning_rate=1e-5, evaluations=2),
+    grpo=GRPO(
+        steps=40,
+        group_size=8,
+        batch_size=64,
+        learning_rate=2e-5,  # a fifth of SFT's
+        warmup_steps=4,
+        reward="gleu",  # BLEU prefers copies: chapter 1
+        evaluations=2,
+    ),
+    reward_check=RewardCheck(prompts=60, samples=8),
+    yardstick=Yardstick("gleu"),
+)
+
+PROFILES = {p.name: p for p in (SMOKE, TINY, SMOLLM2_135M, SMOLLM_135M, SMOLLM_360M, LLAMA_1B, AS_PUBLISHED)}
 
 
 def profile(name: str) -> Profile:

@@ -85,4 +85,5 @@ def settings_digest(profile: config.Profile) -> str:
     left_out |= {"lora"} if profile.lora.rank == 0 else set()
     # a method that is trained only when it is asked for came later than the record: it counts where somebody changed it
     left_out |= {part for part in ASKED_FOR if getattr(profile, part) == getattr(config.Profile(""), part)}
+    left_out |= {"yardstick"} if profile.yardstick == config.Yardstick() else set()  # it came later, too
     return digest_of({part: values[part] for part in values if part not in left_out})

@@ -25,7 +25,7 @@ DEV = factories.examples(8, seed=9)
 
 def run(folder: Path, seed: int = 0, dev=DEV, decoding=DECODING, engine=None, lora=None, start_bleu=None) -> Run:
     """How the models of these tests are trained."""
-    return Run(folder, Asking(PROMPT, decoding, engine or Engine(), seed), dev, lora or LoRA(), start_bleu)
+    return Run(folder, Asking(PROMPT, decoding, engine or Engine(), seed), dev, lora or LoRA(), start_bleu=start_bleu)
 
 
 class Interrupted(BaseException):

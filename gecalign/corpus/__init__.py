@@ -2,7 +2,8 @@
 
 - `examples`, `edits`: what one is: source, reference, demonstration, and the edits between them
 - `data`: a corpus is built, cleaned, split and kept; what is dropped is counted
-- `corpora`, `rowfiles`, `textfiles`, `cells`: files as people have them
-- `sentences`, `texts`: how a sentence is written, and its words
+- `corpora`, `rowfiles`, `m2`, `textfiles`, `cells`: files as people have them
+- `sentences`, `texts`, `tokens`: how a sentence is written, its words, tokenised text and back
+- `jfleg`: real sentences, fetched from where they are published
 - `tinygec`: a grammar that writes a corpus of learners' errors, its annotators, and the base that ships with it
 """

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from gecalign.config import Data
-from gecalign.corpus import m2, rowfiles
+from gecalign.corpus import jfleg, m2, rowfiles
 from gecalign.corpus.rowfiles import Row
 from gecalign.corpus.textfiles import stem, suffix, unnamed
 from gecalign.runtime import processes
@@ -43,8 +43,15 @@ def local_path(config: Data) -> Path:
     """Return the file or folder that a source names, if it is one.
 
     Raises:
-        ValueError: it is standard input or a pipe, which can be read once only.
+        ValueError: it is standard input or a pipe, which can be read once only; or it has a name of ours, and has not
+            been fetched.
     """
+    if config.source == jfleg.NAME:
+        if not jfleg.is_there():
+            raise ValueError(
+                f"the corpus {jfleg.NAME} (data__source) is not here yet: `gecalign fetch {jfleg.NAME}` gets it."
+            )
+        return jfleg.folder()
     path = Path(config.source).expanduser()
     if unnamed(path):
         raise ValueError(

@@ -115,7 +115,7 @@ def clean(rows: Iterable[Mapping[str, object]], config: Data, dropped: Counter[s
     found = list(rows)
     given = {_name(row) for row in found if not config.task or row.get("task") == config.task}
     seen_ids: set[str] = set()
-    seen_pairs: set[tuple[str, str]] = set()
+    seen_pairs: set[tuple[str, tuple[str, ...]]] = set()
     for number, row in enumerate(found):
         if config.task and row.get("task") != config.task:
             dropped[f"task is not {config.task}" if "task" in row else f"no task, and data__task is {config.task}"] += 1

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gecalign import config, metrics
-from gecalign.corpus import rowfiles
+from gecalign.corpus import jfleg, rowfiles
 from gecalign.corpus.textfiles import suffix
 from gecalign.export import licences
+from gecalign.models import smollm2
 from gecalign.runtime.store import Stage
 from gecalign.statistics import compare
 from gecalign.study import tables
@@ -89,12 +90,13 @@ def name(model: config.Model, system: str) -> str:
 
 def base_name(model: config.Model) -> str:
     """Return the name of a base as the world may see it: of a local folder, its last part."""
-    return model.name if _on_hub(model) or model.name == "tiny-base" else Path(model.name).expanduser().absolute().name
+    ours = ("tiny-base", smollm2.NAME)
+    return model.name if _on_hub(model) or model.name in ours else Path(model.name).expanduser().absolute().name
 
 
 def data_name(source: config.Data) -> str:
     """Return the name of a corpus as the world may see it: of a local file or folder, the last part."""
-    if source.source == "tinygec" or _data_on_hub(source):
+    if source.source in ("tinygec", jfleg.NAME) or _data_on_hub(source):
         return source.source
     return Path(source.source).expanduser().absolute().name
 
@@ -316,7 +318,8 @@ def _base(subject: Subject) -> str:
     model = subject.profile.model
     if _on_hub(model):
         return f"[{escape(model.name)}](https://huggingface.co/{model.name}/tree/{model.revision})"
-    return "the tiny base model of gecalign" if model.name == "tiny-base" else f"the model {escape(base_name(model))}"
+    named = {"tiny-base": "the tiny base model of gecalign", smollm2.NAME: smollm2.ABOUT}
+    return named.get(model.name, f"the model {escape(base_name(model))}")
 
 
 def _data(source: config.Data) -> str:
@@ -327,6 +330,8 @@ def _data(source: config.Data) -> str:
     )
     if source.source == "tinygec":
         return f"TinyGEC, English sentences and errors that a program generates{hasty}"
+    if source.source == jfleg.NAME:
+        return jfleg.ABOUT
     task = f", rows of the task {escape(source.task)}" if source.task else ""
     if _data_on_hub(source):
         return (
@@ -351,4 +356,5 @@ def _on_hub(model: config.Model) -> bool:
 
 def _data_on_hub(source: config.Data) -> bool:
     path = Path(source.source).expanduser()
-    return source.source != "tinygec" and not path.exists() and suffix(path) not in rowfiles.TABLE_SUFFIXES
+    ours = ("tinygec", jfleg.NAME)
+    return source.source not in ours and not path.exists() and suffix(path) not in rowfiles.TABLE_SUFFIXES

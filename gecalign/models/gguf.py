@@ -7,7 +7,6 @@ floats. What rounding took is gone: what a study then starts from is a neighbour
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -53,6 +52,7 @@ def _folder_of(path: Path, modified: int, size: int) -> Path:
 def _convert(path: Path, to: Path) -> Mapping[str, Any]:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+    from transformers.integrations.gguf import read_gguf_metadata
     from transformers.utils.import_utils import is_gguf_available
 
     if not is_gguf_available():
@@ -60,6 +60,7 @@ def _convert(path: Path, to: Path) -> Mapping[str, Any]:
             f"{path} is a GGUF file, and the package gguf, which reads such files, is not installed: pip install gguf"
         )
     try:
+        metadata, _ = read_gguf_metadata(path)
         tokenizer = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
         read, report = AutoModelForCausalLM.from_pretrained(
             path.parent,
@@ -73,10 +74,11 @@ def _convert(path: Path, to: Path) -> Mapping[str, Any]:
         raise ValueError(f"{path} could not be read as a GGUF model ({words}). {WAY_OUT}") from error
     if absent := sorted(report["missing_keys"]):
         raise ValueError(f"{path} lacks {len(absent)} tensors, such as {absent[0]}. {WAY_OUT}")
-    config = copy.deepcopy(read.config)
-    del config.quantization_config  # as it is, it refuses to be saved
-    plain = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    # what was read from GGUF refuses to be saved; a plain model of the same shape does not
+    plain = AutoModelForCausalLM.from_config(read.config, dtype=torch.float32)
     plain.load_state_dict(read.state_dict())
     plain.save_pretrained(to)
     tokenizer.save_pretrained(to)
-    return {"parameters": plain.num_parameters(), "architecture": config.model_type, "file": path.name}
+    licence = metadata.get("general.license", "unknown")
+    store.write_text(to / "README.md", f"---\nlicense: {licence}\n---\n\nConverted from {path.name}.\n")
+    return {"parameters": plain.num_parameters(), "architecture": read.config.model_type, "file": path.name}

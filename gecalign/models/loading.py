@@ -23,6 +23,7 @@ from transformers import (
 )
 
 from gecalign.config import Engine, Model
+from gecalign.models import gguf, smollm2
 from gecalign.runtime import hub, processes
 from gecalign.runtime.store import RECORD, digest_of, file_digests
 
@@ -87,9 +88,19 @@ def identity(config: Model) -> str:
 
 
 def local_folder(config: Model) -> Path | None:
-    """Return the folder of a shipped or local model, None for one on the hub."""
-    folder = TINY_BASE if config.name == "tiny-base" else Path(config.name).expanduser()
-    return folder if folder.is_dir() else None
+    """Return the folder of a shipped, fetched or local model, None for one on the hub. A GGUF file gets one.
+
+    Raises:
+        ValueError: it has a name of ours and has not been fetched, or is no good GGUF file.
+    """
+    path = {"tiny-base": TINY_BASE, smollm2.NAME: smollm2.path()}.get(config.name, Path(config.name).expanduser())
+    if gguf.is_gguf(path) and path.is_file():
+        return gguf.folder_of(path)
+    if config.name == smollm2.NAME:
+        raise ValueError(
+            f"the model {smollm2.NAME} (model__name) is not here yet: `gecalign fetch {smollm2.NAME}` gets it."
+        )
+    return path if path.is_dir() else None
 
 
 def load(config: Model | Path, finite: bool = True) -> Loaded:

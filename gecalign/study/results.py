@@ -17,6 +17,9 @@
     facts.csv               single numbers: pairs and the funnel, chosen steps
     mistakes.csv            what the mistakes of chapter 9 score on dev
 
+Where texts may not be passed on (JFLEG's), sentences have their ids alone, and predictions the counts of each metric in
+place of the hypothesis (`counted`): all statistics can be computed, and no sentence be read.
+
 Chapters compute every statistic from the predictions; a test checks that `metrics.csv` follows from them. Everything
 is of every seed, so that a chapter can show the reader's own run beside it.
 
@@ -33,7 +36,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from gecalign import config, metrics
+from gecalign.corpus import jfleg
 from gecalign.metrics.predictions import Prediction
 from gecalign.runtime import store
 from gecalign.settings import settings_digest
@@ -46,8 +52,10 @@ if TYPE_CHECKING:
 
     from gecalign.study import Study
 
+WITHOUT_TEXTS = (jfleg.NAME,)  # corpora whose texts may not be passed on
 DECODINGS = ("greedy", "sampled")
 PREDICTED = ("hypothesis", "tokens", "truncated")
+TEXTS = ("source", "reference")
 # Tables of one run, by the name of their file: what a study's seed gives, a column `seed` in front.
 TABLES: dict[str, Callable[[Study], pd.DataFrame]] = {
     "checkpoints.csv": accounts.checkpoints,
@@ -156,7 +164,12 @@ class Results:
         return dict(iter(self.predictions.groupby(keys, sort=False, observed=True)))  # type: ignore[arg-type]
 
     def texts(self, split: str = "test") -> tuple[list[str], list[str]]:
-        """Return sources and references of a split, in the order of all predictions."""
+        """Return sources and references of a split, in the order of all predictions.
+
+        Raises:
+            ValueError: they are not kept.
+        """
+        self._check_texts()
         rows = self.sentences[self.sentences["split"] == split]
         return rows["source"].tolist(), rows["reference"].tolist()
 
@@ -164,8 +177,9 @@ class Results:
         """Return what a system wrote with one seed.
 
         Raises:
-            ValueError: the study did not ask that system with that seed so.
+            ValueError: the study did not ask that system with that seed so, or texts are not kept.
         """
+        self._check_texts()
         key = (system, seed, split, decoding)
         if key in self._outputs:
             return self._outputs[key]
@@ -185,6 +199,9 @@ class Results:
     ) -> metrics.Array:
         """Return the sentence statistics of a metric for all seeds, shape (seeds, n, k)."""
         key = (metric.name, system, split, decoding)
+        if key not in self._statistics and metric.name in self.predictions:
+            kept = [self._rows[system, seed, split, decoding][metric.name].tolist() for seed in self.seeds]
+            self._statistics[key] = np.array(kept, dtype=np.float64)
         if key not in self._statistics:
             sources, references = self.texts(split)
             written = [self._rows[system, seed, split, decoding]["hypothesis"].tolist() for seed in self.seeds]
@@ -196,20 +213,30 @@ class Results:
             self._statistics[key] = rows.reshape(len(self.seeds), len(sources), -1)
         return self._statistics[key]
 
+    def _check_texts(self) -> None:
+        if "hypothesis" not in self.predictions:
+            raise ValueError(
+                f"the results of {self.profile} hold no texts: those of its corpus may not be passed on with them. "
+                "Statistics are there; for texts run the study (`gecalign study`)."
+            )
+
 
 def collect(studies: Sequence[Study], folder: Path) -> None:
     """Write what the studies, one profile with several seeds, have measured into a folder."""
     import pandas as pd
+
+    free = studies[0].profile.data.source not in WITHOUT_TEXTS
 
     made = [(s, system, split, name) for s in studies for system in RECORDED for split, name in evaluations(system)]
     predictions, scores = [], []
     for study, system, split, name in made:
         found = study.evaluation(system, split, decoding(study.profile, name))
         key = {"system": system, "seed": study.seed, "split": split, "decoding": name}
-        predictions.append(pd.DataFrame([key | {c: getattr(p, c) for c in PREDICTED} for p in found.predictions]))
+        rows = written(found) if free else counted(found)
+        predictions.append(pd.DataFrame(key, index=rows.index).join(rows))
         scores.append(key | found.scores.row())
     sentences = [
-        pd.DataFrame([{"split": split, "id": e.id, "source": e.source, "reference": e.reference} for e in rows])
+        pd.DataFrame([{"split": split} | {name: getattr(e, name) for name in ("id", *TEXTS * free)} for e in rows])
         for split, rows in ((split, studies[0].examples(split)) for split in ("dev", "test"))
     ]
     folder.mkdir(parents=True, exist_ok=True)
@@ -221,6 +248,23 @@ def collect(studies: Sequence[Study], folder: Path) -> None:
     _write_table(pd.DataFrame(scores), folder / "metrics.csv", "%.6f")
     _write_tables(studies, folder, tuple(TABLES))
     _write_record(_record(studies), folder)
+
+
+def written(found: Outputs) -> pd.DataFrame:
+    """Return what a system wrote, a row a sentence."""
+    import pandas as pd
+
+    return pd.DataFrame([{name: getattr(p, name) for name in PREDICTED} for p in found.predictions])
+
+
+def counted(found: Outputs) -> pd.DataFrame:
+    """Return, in place of texts, a row a sentence: the counts of each metric, and what the output does."""
+    import pandas as pd
+
+    asked = found.hypotheses, found.references, found.sources
+    counts = {m.name: list(m.statistics(*asked).astype("float32")) for m in metrics.METRICS}
+    does = {name: flags for name, flags in vars(found.behaviour).items() if flags is not None}
+    return pd.DataFrame({"tokens": [p.tokens for p in found.predictions]} | does | counts)
 
 
 def check_replaced(folder: Path, tried: config.Profile | None, seeds: int | None) -> None:
@@ -282,8 +326,6 @@ def _of_seed(seed: int, table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _narrow(value: Any) -> Any:
-    import numpy as np
-
     return np.asarray(value, dtype=np.float32) if isinstance(value, np.ndarray) else value
 
 

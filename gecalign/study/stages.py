@@ -136,7 +136,8 @@ class Study:
 
     def run(self, folder: Path, start_bleu: float | None = None) -> Run:
         """How a model is trained into a folder."""
-        return Run(folder, self.asking, self.examples("dev"), self.profile.lora, start_bleu)
+        profile = self.profile
+        return Run(folder, self.asking, self.examples("dev"), profile.lora, profile.yardstick.metric, start_bleu)
 
     # ---- preferences
 

@@ -216,5 +216,7 @@ def _train(
         "seed": study.seed,
     }
     spec |= {"lora": asdict(study.profile.lora)} if study.profile.lora.rank else {}
+    yardstick = study.profile.yardstick
+    spec |= {"yardstick": asdict(yardstick)} if yardstick != config.Yardstick() else {}
     announce = f"{updates}; a progress bar follows." if bars.watched() else f"{updates}."
     return store.obtain(study.folder, name, spec, make, announce=announce, shared=True)

@@ -64,7 +64,7 @@ def shared(settings: Settings, steps: int, run: Run, micro_batch: int) -> dict[s
         "save_strategy": "steps",
         "save_steps": steps,
         "save_total_limit": 2,  # the best one and the last
-        "metric_for_best_model": "bleu",
+        "metric_for_best_model": run.yardstick,
         "greater_is_better": True,
         "logging_steps": max(1, steps // LOG_ROWS),
         "logging_nan_inf_filter": False,  # it takes losses that are no numbers out of the log, and nobody would know

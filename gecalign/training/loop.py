@@ -1,8 +1,9 @@
-"""What the three trainers share: measuring on dev, keeping the best checkpoint, resuming, the log.
+"""What the trainers share: measuring on dev, keeping the best checkpoint, resuming, the log.
 
-Dev BLEU is measured during training by the decoder that also measures the result, the checkpoint with the
-highest dev BLEU is kept, the log goes to `log.csv`, and training goes on from the last checkpoint where it
-was interrupted, to the same weights. One that breaks is stopped, and nothing of it is kept (`health`).
+Dev BLEU is measured during training by the decoder that also measures the result, and so is the yardstick if it is
+another metric; the checkpoint that is best by the yardstick is kept, the log goes to `log.csv`, and training goes on
+from the last checkpoint where it was interrupted, to the same weights. One that breaks is stopped, and nothing of it is
+kept (`health`).
 """
 
 from __future__ import annotations
@@ -73,29 +74,31 @@ class Progress(ProgressCallback):
         """Print nothing."""
 
 
-def dev_bleu(run: Run, tokenizer: PreTrainedTokenizerBase) -> Callable[[PreTrainedModel], float]:
-    """Return a function that decodes the dev examples of a run with a model and gives its corpus BLEU (0-100)."""
-    asked = [prompts.render(run.asking.prompt, example.source) for example in run.dev]
-    targets = [example.reference for example in run.dev]
+def dev_scores(run: Run, tokenizer: PreTrainedTokenizerBase) -> Callable[[PreTrainedModel], dict[str, float]]:
+    """Return a function that decodes the dev examples of a run with a model and gives its scores (0-100) by metric."""
+    sources, targets = [example.source for example in run.dev], [example.reference for example in run.dev]
+    asked = [prompts.render(run.asking.prompt, source) for source in sources]
+    wanted = {name: getattr(metrics, name) for name in ("bleu", run.yardstick)}
 
-    def bleu(model: PreTrainedModel) -> float:
+    def scores(model: PreTrainedModel) -> dict[str, float]:
         outputs = decode(model, tokenizer, asked, run.asking.decoding, engine=run.engine)
-        return metrics.bleu.corpus([prompts.hypothesis(output[0].text) for output in outputs], targets).value
+        written = [prompts.hypothesis(output[0].text) for output in outputs]
+        return {name: metric.corpus(written, targets, sources).value for name, metric in wanted.items()}
 
-    return bleu
+    return scores
 
 
 def measured(trainer_class: type, evaluate_loss: bool = True) -> type:
     """Return the trainer class with dev BLEU in what `evaluate` reports, a row order of its own, 32-bit results.
 
-    The result has two attributes to be set: `dev_bleu`, see above, and `order`, the generator that shuffles.
+    The result has two attributes to be set: `dev_scores`, see above, and `order`, the generator that shuffles.
 
     Args:
         evaluate_loss: whether `evaluate` also reports what the trainer itself measures on its evaluation rows.
     """
 
     class Measured(trainer_class):
-        dev_bleu: Callable[[PreTrainedModel], float]
+        dev_scores: Callable[[PreTrainedModel], dict[str, float]]
         order: torch.Generator
 
         def create_accelerator_and_postprocess(self) -> None:
@@ -116,12 +119,13 @@ def measured(trainer_class: type, evaluate_loss: bool = True) -> type:
         def evaluate(self, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any) -> dict[str, float]:
             result = super().evaluate(*args, metric_key_prefix=metric_key_prefix, **kwargs) if evaluate_loss else {}
             self.model.eval()  # what is logged now is filed under evaluation
-            bleu = {f"{metric_key_prefix}_bleu": self.dev_bleu(self.accelerator.unwrap_model(self.model))}
-            self.log(bleu)
+            scored = self.dev_scores(self.accelerator.unwrap_model(self.model))
+            told = {f"{metric_key_prefix}_{name}": value for name, value in scored.items()}
+            self.log(told)
             if not evaluate_loss:  # else told already; untold, it would be asked for again at the end of an epoch
-                told = self.callback_handler.on_evaluate(self.args, self.state, self.control, bleu)  # type: ignore[has-type]
-                self.control = told
-            return {**result, **bleu}
+                control = self.callback_handler.on_evaluate(self.args, self.state, self.control, told)  # type: ignore[has-type]
+                self.control = control
+            return {**result, **told}
 
     Measured.__name__ = trainer_class.__name__
     return Measured
@@ -136,7 +140,7 @@ def finish(trainer: Any, run: Run, evaluate_at: Sequence[int], part: str, temper
     use_plain_head(_without_adapters(trainer.model), temperature)
     if trainer.args.activation_checkpointing:  # the trainer does so when it starts; estimates need the memory before
         _without_adapters(trainer.model).activation_checkpointing_enable()
-    trainer.order, trainer.dev_bleu = torch.Generator(), dev_bleu(run, trainer.processing_class)
+    trainer.order, trainer.dev_scores = torch.Generator(), dev_scores(run, trainer.processing_class)
     trainer.watch = health.Watch(frozenset(evaluate_at), part)
     trainer.watch.start = run.start_bleu
     shown = [Progress()] if bars.watched() else []
@@ -187,7 +191,7 @@ def _trained(trainer: Any, folder: Path, checkpoints: Path) -> dict[str, Any]:
     warning = _warning(trainer, state, moved)
     return {
         "chosen_step": state.best_global_step,
-        "dev_bleu": state.best_metric,
+        **_best(state, trainer.args.metric_for_best_model),
         **({"warning": warning} if warning else {}),
         "updates": trainer.args.max_steps,
         "parameters": sum(size for size, _ in sizes),
@@ -196,6 +200,12 @@ def _trained(trainer: Any, folder: Path, checkpoints: Path) -> dict[str, Any]:
         "micro_batch": trainer.args.train_batch_size,
         "precision": arguments.precision_of(trainer),
     }
+
+
+def _best(state: TrainerState, yardstick: str) -> dict[str, float]:
+    """Return what the chosen checkpoint scores on dev: BLEU, and by the yardstick."""
+    logged = [entry for entry in state.log_history if entry["step"] == state.best_global_step and "eval_bleu" in entry]
+    return {f"dev_{name}": logged[-1][f"eval_{name}"] for name in ("bleu", yardstick)}
 
 
 def _keep(trainer: Any, folder: Path, checkpoint: Path, before: dict[str, torch.Tensor]) -> tuple[str, bool]:

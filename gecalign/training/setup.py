@@ -29,8 +29,9 @@ class Run:
 
     Attributes:
         folder: gets `model/`, `log.csv` and, until the end, `checkpoints/`.
-        dev: what checkpoints are measured on, by BLEU.
+        dev: what checkpoints are measured on, by BLEU and, where that is another metric, the yardstick.
         lora: adapters, or rank 0: all weights.
+        yardstick: the metric by which the best checkpoint is chosen.
         start_bleu: dev BLEU before the first update, where it is known already (`health` compares with it).
     """
 
@@ -38,6 +39,7 @@ class Run:
     asking: Asking = field(default_factory=Asking)
     dev: Sequence[Example] = ()
     lora: config.LoRA = field(default_factory=config.LoRA)
+    yardstick: str = "bleu"
     start_bleu: float | None = None
 
     @property

@@ -90,6 +90,41 @@ def test_a_model_of_the_record_is_known_as_one_of_it_and_any_other_as_one_more_d
     assert fewer.kinship(small_study.of_seed(1), "dpo").startswith("this model is none of the record's")
 
 
+@pytest.fixture(scope="module")
+def without_texts(small_study, tmp_path_factory):
+    """The same study as if its corpus were one whose texts may not be passed on."""
+    folder = tmp_path_factory.mktemp("without-texts")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(results, "WITHOUT_TEXTS", (small_study.profile.data.source,))
+        patch.setenv("GECALIGN_RUNS", str(small_study.runs))
+        results.collect([small_study.of_seed(seed) for seed in (0, 1)], folder)
+    return folder
+
+
+def test_without_texts_every_statistic_is_still_there(small_study, loaded, without_texts):
+    counts = results.load(without_texts, small_study.profile)
+    for metric in metrics.METRICS:
+        for split, name in results.evaluations("dpo"):
+            expected = loaded.statistics(metric, "dpo", split, name)
+            assert np.allclose(counts.statistics(metric, "dpo", split, name), expected)
+    assert counts.scores.equals(loaded.scores)
+    flags = counts.predictions.query("system == 'sft' and seed == 1 and split == 'test' and decoding == 'greedy'")
+    assert flags["copied"].tolist() == loaded.outputs("sft", 1).behaviour.copied.tolist()
+
+
+def test_without_texts_no_sentence_can_be_read(small_study, without_texts):
+    counts = results.load(without_texts, small_study.profile)
+    with pytest.raises(ValueError, match="hold no texts: those of its corpus may not be passed on"):
+        counts.outputs("sft", 0)
+    with pytest.raises(ValueError, match="hold no texts"):
+        counts.texts()
+    sentences = {e.source for e in small_study.of_seed(0).examples("test")}
+    for path in without_texts.iterdir():
+        raw = path.read_bytes()
+        assert not any(sentence.encode() in raw for sentence in sentences), path.name
+    assert list(counts.sentences) == ["split", "id"]
+
+
 def test_results_of_other_settings_are_not_loaded(small_study):
     with pytest.raises(ValueError, match="made with other settings"):
         results.load(small_study.folder, small_study.profile.variant(dpo__beta=0.2))

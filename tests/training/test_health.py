@@ -193,7 +193,7 @@ def test_a_broken_checkpoint_that_an_interruption_left_is_not_kept(base, tmp_pat
 
 def scripted(monkeypatch, scores: list[float]) -> None:
     left = iter(scores)
-    monkeypatch.setattr(loop, "dev_bleu", lambda *_: lambda model: next(left))
+    monkeypatch.setattr(loop, "dev_scores", lambda *_: lambda model: {"bleu": next(left)})
 
 
 # dev BLEU before training and after updates 1, 3, 6, 9, 12

@@ -17,6 +17,7 @@ from gecalign.corpus.examples import Example
 from gecalign.models import loading, memory
 from gecalign.models.decode import decode
 from gecalign.runtime import processes
+from gecalign.study import Study
 from gecalign.training import arguments, estimates, loop
 from gecalign.training import sft as by_sft
 from gecalign.training.rows import demonstrations, fitting, references
@@ -246,11 +247,11 @@ def test_the_model_that_is_kept_is_the_one_with_the_best_dev_bleu_during_trainin
     def scripted(*_):
         def bleu(model):
             seen.append({name: tensor.clone() for name, tensor in model.state_dict().items()})
-            return scores[len(seen) - 1]
+            return {"bleu": scores[len(seen) - 1]}
 
         return bleu
 
-    monkeypatch.setattr(loop, "dev_bleu", scripted)
+    monkeypatch.setattr(loop, "dev_scores", scripted)
     facts = sft(base, tmp_path)
     steps = [0, 1, 3, 6, 9, 12]
     assert facts["chosen_step"] == chosen
@@ -261,6 +262,23 @@ def test_the_model_that_is_kept_is_the_one_with_the_best_dev_bleu_during_trainin
 
 
 @pytest.mark.parametrize(("steps", "evaluations"), [(1, 1), (2, 8), (7, 3), (600, 8), (1500, 1), (5, 5)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["dpo", "grpo"])
+def test_another_yardstick_chooses_and_bleu_is_told_all_the_same(small_study, tmp_path, monkeypatch, name):
+    monkeypatch.setenv("GECALIGN_RUNS", str(tmp_path))
+    by_gleu = small_study.profile.variant("by-gleu", yardstick__metric="gleu", **{f"{name}__evaluations": 2})
+    study = Study(by_gleu, 0)
+    stage = study.trained(name)
+    log = study.log(name).dropna(subset=["eval_gleu"]).set_index("step")
+    assert stage.facts["chosen_step"] == log["eval_gleu"].idxmax()
+    assert stage.facts["dev_gleu"] == log["eval_gleu"].max()
+    assert stage.facts["dev_bleu"] == log["eval_bleu"][stage.facts["chosen_step"]]
+    scores = study.evaluation(name, "dev").scores.scores
+    assert (scores["GLEU"].value, scores["BLEU"].value) == (stage.facts["dev_gleu"], stage.facts["dev_bleu"])
+    assert stage.record["spec"]["yardstick"] == {"metric": "gleu"}
+    assert "yardstick" not in small_study.of_seed(0).trained(name).record["spec"]  # the usual one is no news
+
+
 def test_evaluations_come_in_order_within_training_and_at_its_end(steps, evaluations):
     found = arguments.evaluation_steps(steps, evaluations)
     assert list(found) == sorted(set(found))

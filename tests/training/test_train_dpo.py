@@ -134,7 +134,7 @@ def test_the_reference_is_the_model_that_is_passed_and_not_the_one_on_the_models
 
 def test_the_references_log_probabilities_are_computed_once(base, tmp_path, monkeypatch):
     trainer, _ = trainer_of(base, tmp_path)
-    trainer.dev_bleu = lambda _: 0.0
+    trainer.dev_scores = lambda _: {"bleu": 0.0}
     monkeypatch.setattr(DPOTrainer, "compute_ref_log_probs", lambda *_: pytest.fail("computed again"))
     trainer.train()
     assert trainer.state.global_step == 10
