@@ -5,6 +5,7 @@
 - `scores`: a metric as sufficient statistics of sentences, and the score of their sum
 - `ngram_score`: BLEU, GLEU, chrF
 - `edit_score`: edit precision, recall, F0.5, and recall by type of error
+- `errant_score`: the same by ERRANT, where it is installed
 - `behaviour`: copies, loops, runs on, changes what was right
 - `predictions`: outputs in files
 """

@@ -68,10 +68,20 @@ def edit_statistics(hypotheses: Sequence[str], references: Sequence[Sequence[str
     positives, then with fewer false positives, then with fewer false negatives (ERRANT's order).
     """
     rows = [
-        _best_counts(words(source), words(hypothesis), [words(reference) for reference in several])
+        best_of_references(
+            word_edits(words(source), words(hypothesis)), [_gold_edits(source, reference) for reference in several]
+        )
         for hypothesis, several, source in zip(hypotheses, references, sources, strict=True)
     ]
     return np.array(rows, dtype=np.float64)
+
+
+def best_of_references(made: frozenset[WordEdit], needed: Sequence[frozenset[WordEdit]]) -> tuple[int, int, int]:
+    """Return the counts of the edits made against those of the reference that suits them best, as above."""
+    counts = [_counts(made, one) for one in needed]
+    if len(counts) == 1:  # the choice costs more than the counting
+        return counts[0]
+    return max(counts, key=lambda c: (edit_f05(c).item(), c[0], -c[1], -c[2]))
 
 
 def edit_counts(hypothesis: str, reference: str, source: str) -> tuple[int, int, int]:
@@ -196,14 +206,6 @@ def _known(index: int, gold: Iterable[Edit] | None) -> list[Edit]:
             "corpus that records its edits, such as TinyGEC."
         )
     return list(gold)
-
-
-def _best_counts(source: Sequence[str], hypothesis: Sequence[str], references: Sequence[Sequence[str]]) -> tuple:
-    made = word_edits(source, hypothesis)
-    counts = [_counts(made, word_edits(source, reference)) for reference in references]
-    if len(counts) == 1:  # nearly always, and the choice costs more than the counting
-        return counts[0]
-    return max(counts, key=lambda c: (edit_f05(c).item(), c[0], -c[1], -c[2]))
 
 
 def _counts(made: frozenset[WordEdit], gold: frozenset[WordEdit]) -> tuple[int, int, int]:
