@@ -5,6 +5,7 @@
 - `stages`: a profile with one seed; ask it for a product, and it makes what is missing
 - `trained`: how each trained system is made; `evaluation`: what a system writes, and scores
 - `multiseed`: all systems over several seeds; `results`: the record that is kept of them
+- `pieces`: the same in parts, of a study that takes hours or several machines
 - `trials`: the experiment log; `designs`, `sweep`: group sizes
 - `accounts`, `diagnostics`, `mistakes`, `tables`: what runs cost, what goes on inside them, what is done wrong on
   purpose, and how results are shown

@@ -54,10 +54,11 @@ def budget(study: Study) -> pd.DataFrame:
     prompts: rows shown, or prompts that samples were drawn for. Tokens include EOS; trained tokens are those of prompts
     and completions that a loss was computed on, both texts of a pair. Seconds are of training and sampling.
     """
-    return pd.DataFrame([_cost(study, system) for system in trained()])
+    return pd.DataFrame([cost(study, system) for system in trained()])
 
 
-def _cost(study: Study, system: str) -> dict[str, Any]:
+def cost(study: Study, system: str) -> dict[str, Any]:
+    """Return the row of `budget` of one system."""
     stage = study.trained(system)
     facts = stage.facts
     row = {"system": system, "prompts": 0, "sampled tokens": 0,

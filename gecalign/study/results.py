@@ -225,14 +225,14 @@ def collect(studies: Sequence[Study], folder: Path) -> None:
     """Write what the studies, one profile with several seeds, have measured into a folder."""
     import pandas as pd
 
-    free = studies[0].profile.data.source not in WITHOUT_TEXTS
+    free = may_be_read(studies[0].profile)
 
     made = [(s, system, split, name) for s in studies for system in RECORDED for split, name in evaluations(system)]
     predictions, scores = [], []
     for study, system, split, name in made:
         found = study.evaluation(system, split, decoding(study.profile, name))
         key = {"system": system, "seed": study.seed, "split": split, "decoding": name}
-        rows = written(found) if free else counted(found)
+        rows = rows_of(study.profile, found)
         predictions.append(pd.DataFrame(key, index=rows.index).join(rows))
         scores.append(key | found.scores.row())
     sentences = [
@@ -244,10 +244,20 @@ def collect(studies: Sequence[Study], folder: Path) -> None:
         dict.fromkeys(("system", "split", "decoding"), "category")
     )
     for frame, name in ((pd.concat(sentences), "sentences"), (tables, "predictions")):
-        _write_table(frame, folder / f"{name}.parquet")
-    _write_table(pd.DataFrame(scores), folder / "metrics.csv", "%.6f")
+        write_table(frame, folder / f"{name}.parquet")
+    write_table(pd.DataFrame(scores), folder / "metrics.csv", "%.6f")
     _write_tables(studies, folder, tuple(TABLES))
     _write_record(_record(studies), folder)
+
+
+def may_be_read(profile: config.Profile) -> bool:
+    """Return whether the texts of a corpus may be passed on with results."""
+    return profile.data.source not in WITHOUT_TEXTS
+
+
+def rows_of(profile: config.Profile, found: Outputs) -> pd.DataFrame:
+    """Return what is kept of outputs, a row a sentence: texts where they may be, else counts."""
+    return written(found) if may_be_read(profile) else counted(found)
 
 
 def written(found: Outputs) -> pd.DataFrame:
@@ -302,10 +312,11 @@ def _write_tables(studies: Sequence[Study], folder: Path, names: Sequence[str]) 
 
     for name in names:
         whole = pd.concat([_of_seed(study.seed, TABLES[name](study)) for study in studies], ignore_index=True)
-        _write_table(whole, folder / name)
+        write_table(whole, folder / name)
 
 
-def _write_table(table: pd.DataFrame, path: Path, floats: str = "%.6g") -> None:
+def write_table(table: pd.DataFrame, path: Path, floats: str = "%.6g") -> None:
+    """Write a table so that it is there whole or not at all, the same bytes for the same table."""
     with store.writing(path) as beside:
         if path.suffix == ".csv":
             table.to_csv(beside, index=False, float_format=floats, lineterminator="\n")

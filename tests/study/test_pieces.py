@@ -1,0 +1,111 @@
+"""Pieces of a study: what one system with one seed leaves, and results put together from them."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from gecalign import metrics
+from gecalign.study import pieces, results
+
+SYSTEMS = ("copy", "base", "sft", "sft-continued", "dpo", "grpo")
+
+
+@pytest.fixture(scope="module")
+def folder(small_study, tmp_path_factory):
+    """Pieces of the small study: two seeds of the first part."""
+    to = tmp_path_factory.mktemp("pieces")
+    for seed, system in pieces.order([0, 1]):
+        if system in SYSTEMS:
+            pieces.write(small_study.of_seed(seed), system, to)
+    return to
+
+
+@pytest.fixture
+def copied(folder, tmp_path):
+    return shutil.copytree(folder, tmp_path / "pieces")
+
+
+def test_what_is_asked_first_is_made_first_for_all_seeds():
+    order = pieces.order([3, 4])
+    assert order[:4] == [(3, "copy"), (3, "base"), (3, "sft"), (3, "sft-continued")]
+    assert order.index((4, "grpo")) < order.index((3, "raft"))
+    assert (4, "copy") not in order  # it is the same whatever the seed
+    assert len(order) == len(set(order))
+
+
+def test_pieces_give_the_same_statistics_as_the_whole(small_study, folder):
+    whole, found = results.load(small_study.folder, small_study.profile), pieces.assemble(folder)
+    assert found.seeds == [0, 1]
+    for metric in metrics.METRICS:
+        for system in ("sft", "sft-continued", "dpo", "grpo"):
+            for split, name in results.evaluations(system):
+                expected = whole.statistics(metric, system, split, name)
+                assert np.allclose(found.statistics(metric, system, split, name), expected)
+    greedy = [whole.statistics(metrics.bleu, "copy")[0]] * 2
+    assert np.allclose(found.statistics(metrics.bleu, "copy"), greedy)
+
+
+def test_costs_logs_and_models_come_along(small_study, folder):
+    whole, found = results.load(small_study.folder, small_study.profile), pieces.assemble(folder)
+    expected = whole.budget[whole.budget["system"] == "dpo"].reset_index(drop=True)
+    assert found.budget[found.budget["system"] == "dpo"].reset_index(drop=True)["trained tokens"].tolist() == (
+        expected["trained tokens"].tolist()
+    )
+    curves = found.curves("sft", "eval_bleu")
+    assert np.allclose(curves.to_numpy(), whole.curves("sft", "eval_bleu").to_numpy())
+    assert found.record["models"]["dpo 1"] == small_study.of_seed(1).trained("dpo").content
+
+
+def test_no_piece_holds_a_sentence(small_study, folder):
+    sentences = [e.source for split in ("dev", "test") for e in small_study.of_seed(0).examples(split)]
+    for path in folder.rglob("*.*"):
+        if path.is_file():
+            raw = path.read_bytes()
+            assert not any(sentence.encode() in raw for sentence in sentences), path
+
+
+def test_seeds_are_those_that_every_system_has(copied):
+    shutil.rmtree(copied / "seed-1" / "grpo")
+    assert pieces.assemble(copied).seeds == [0]
+    assert pieces.assemble(copied, ("copy", "sft", "dpo")).seeds == [0, 1]
+    shutil.rmtree(copied / "seed-0" / "grpo")
+    with pytest.raises(ValueError, match=r"no seed with all of .*; missing: grpo"):
+        pieces.assemble(copied)
+    shutil.rmtree(copied / "seed-0" / "copy")
+    with pytest.raises(ValueError, match=r"missing: copy"):
+        pieces.assemble(copied, ("copy", "sft", "dpo"))
+
+
+def test_pieces_of_several_machines_come_together(folder, tmp_path):
+    one, other, home = tmp_path / "one", tmp_path / "other", tmp_path / "home"
+    shutil.copytree(folder / "seed-0", one / "seed-0")
+    shutil.copytree(folder / "seed-1", other / "seed-1")
+    shutil.copytree(folder / "seed-0" / "sft", other / "seed-0" / "sft")
+    new, known = pieces.merge([one, other], home)
+    assert [piece.key for piece in known] == [("sft", 0)]
+    assert len(new) == len(pieces.read(folder))
+    assert pieces.assemble(home).seeds == [0, 1]
+    assert pieces.merge([one], home) == ([], pieces.read(one)) or len(pieces.merge([one], home)[1]) == len(
+        pieces.read(one)
+    )
+
+
+@pytest.mark.parametrize(("name", "words"), [("settings", "other settings"), ("data", "other sentences")])
+def test_what_cannot_be_compared_is_not_put_together(copied, tmp_path, name, words):
+    path = copied / "seed-1" / "dpo" / pieces.RECORD
+    path.write_text(json.dumps(json.loads(path.read_text()) | {name: "another"}))
+    with pytest.raises(ValueError, match=words):
+        pieces.assemble(copied)
+    with pytest.raises(ValueError, match=words):
+        pieces.merge([copied], tmp_path / "home")
+
+
+def test_a_damaged_piece_is_named(copied):
+    path = copied / "seed-1" / "dpo" / pieces.RECORD
+    path.write_text(path.read_text()[:100])
+    with pytest.raises(ValueError, match=r"seed-1/dpo/piece.json is damaged"):
+        pieces.read(copied)
+    with pytest.raises(ValueError, match="holds no pieces"):
+        pieces.merge([copied / "nowhere"], copied / "home")
