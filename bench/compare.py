@@ -60,7 +60,8 @@ def main() -> None:
     compare.interval(rows[baseline], bleu.score, 10)  # loads SciPy
     shared, found = seconds(together)
     alone, same = seconds(one_by_one)
-    whole, _ = seconds(lambda: report.build(systems, references, references, resamples=RESAMPLES))
+    inputs, settings = report.Inputs(systems, references, references), report.Settings(resamples=RESAMPLES)
+    whole, _ = seconds(lambda: report.build(inputs, settings))
     print(f"{SYSTEMS} systems, {SENTENCES:,} sentences, {RESAMPLES:,} resamples of BLEU; same numbers: {found == same}")
     print(f"counting n-grams:              {counting:6.2f} s")
     print(f"draws shared by all systems:   {shared:6.2f} s   (with counting {counting + shared:.2f}; budget 5)")

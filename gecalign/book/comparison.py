@@ -15,7 +15,7 @@ import pandas as pd
 
 from gecalign import metrics
 from gecalign.metrics.behaviour import Behaviour
-from gecalign.report.comparing import p_text
+from gecalign.report.verdicts import p_text
 from gecalign.runtime import store
 from gecalign.statistics import compare, seeds
 from gecalign.statistics.compare import LEVEL, Difference, Interval

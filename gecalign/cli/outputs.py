@@ -185,10 +185,8 @@ def compare(
     chosen = report.find(baseline, named) if baseline is not None else None
     read = report.read(named, sources, references or [])
     with Console(stderr=True).status("reading") as status, _said_of_options("margin", "resamples"):
-        made = report.build(
-            read.systems, read.sources, read.references, chosen, read.truncated, margin, metric, resamples, seed,
-            notify=lambda words: status.update(escape(words)), notes=read.notes,
-        )  # fmt: skip
+        settings = report.Settings(chosen, metric, margin, resamples, seed)
+        made = report.build(read, settings, notify=lambda words: status.update(escape(words)))
         for note in made.notes if as_json else ():  # the text says them itself
             console.tell(f"gecalign: {note}", err=True)
         if html:

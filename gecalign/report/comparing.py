@@ -8,38 +8,37 @@ The numbers are those of `statistics.compare`, and speak of other *sentences*; o
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from gecalign import config, metrics
-from gecalign.corpus.texts import References, check_parallel
+from gecalign.corpus.texts import check_parallel
 from gecalign.metrics.behaviour import Rates, behaviour, rates
 from gecalign.metrics.edit_score import precision_recall_f
 from gecalign.metrics.scores import METRICS, Array, Metric
 from gecalign.report import markup
+from gecalign.report.inputs import COPY, Inputs
+from gecalign.report.verdicts import Evidence, Verdict, disagreements, verdict
 from gecalign.statistics import compare, design
-from gecalign.statistics.compare import RESAMPLES, Difference, Equivalence, Interval, ScoreFunction
+from gecalign.statistics.compare import RESAMPLES, Difference, Equivalence, Interval
 from gecalign.statistics.design import ALPHA, POWER
-from gecalign.systems import LABELS
 
-COPY = LABELS["copy"]  # the control that is always there: a system that does nothing
-MARGIN = 0.5  # BLEU
 EXAMPLES = 3  # sentences shown for a system, and as many against it
 
-SCORES = {one.name: one.score for one in METRICS}
-
-Kind = Literal["better", "worse", "equivalent", "unclear"]
+Notify = Callable[[str], object]
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """What the leading metric says of a system against the baseline."""
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How systems are compared; to be stated before looking."""
 
-    kind: Kind
-    text: str  # a sentence
+    baseline: str | None = None  # a name; None: the first system. It can also be `COPY`, which is there unasked
+    metric: str = metrics.bleu.name  # the leading one
+    margin: float = 0.5  # the largest difference of the leading metric that does not matter
+    resamples: int = RESAMPLES
+    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -88,149 +87,120 @@ class Report:
     notes: tuple[str, ...] = ()  # on the texts, see `gecalign.corpus.sentences`
 
 
-def build(
-    systems: Mapping[str, Sequence[str]],
-    sources: Sequence[str],
-    references: References,
-    baseline: str | None = None,
-    truncated: Mapping[str, Sequence[bool]] | None = None,
-    margin: float = MARGIN,
-    metric: str = metrics.bleu.name,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
-    notify: Callable[[str], object] = lambda _: None,
-    notes: Sequence[str] = (),
-) -> Report:
+def build(inputs: Inputs, settings: Settings = Settings(), notify: Notify = lambda _: None) -> Report:
     """Compare systems with one of them on the same sentences, and all with doing nothing.
 
     Args:
-        systems: what each wrote, by its name, a string a sentence.
-        references: a string per sentence, or several strings per sentence.
-        baseline: a name; None: the first one. It can also be `COPY`, which is there without being given.
-        truncated: of some systems, whether decoding stopped at the length limit.
-        margin: the largest difference of the leading metric that does not matter; to be stated before looking.
-        metric: the name of the leading one.
         notify: is told what is under way.
-        notes: what a reader has to know about the texts, in sentences.
 
     Raises:
         ValueError: a list has the wrong length or holds something that is not a string, a name is unknown or taken,
             there is nothing to compare, or a setting is out of range.
     """
-    texts, several, sources = _checked(systems, sources, references)
-    base = baseline if baseline is not None else next(iter(systems))
-    if base not in texts:
-        raise ValueError(f"the baseline {base!r} is none of the systems: {', '.join(texts)}.")
-    lead, seed = _metric(metric), config.check_seed(seed)
-    flags = truncated or {}
-    if unknown := sorted(set(flags) - set(texts)):
-        raise ValueError(f"truncated is given for {unknown[0]!r}, which is none of the systems: {', '.join(texts)}.")
-    compared = [name for name in texts if name != base]
-    _check_settings(margin, resamples, len(compared))
-
-    counted: dict[str, dict[str, Array]] = {}
-    scores: dict[str, dict[str, Interval]] = {}
-    differences: dict[str, dict[str, Difference]] = {}
-    signatures: dict[str, str] = {}
-    for one in (lead, *(other for other in METRICS if other is not lead)):
-        rows = {}
-        for name, hypotheses in texts.items():
-            notify(f"{one.name}: counting {name}")
-            rows[name] = one.statistics(hypotheses, several, sources)
-        others = {name: rows[name] for name in compared}
-        signature = one.signature(_per_sentence(several))
-        notify(f"{one.name}: {resamples:,} resamples for the scores")
-        scores[one.name] = compare.intervals(rows, one.score, resamples, seed, signature=signature)
-        notify(f"{one.name}: {resamples:,} resamples for the differences")
-        differences[one.name] = compare.paired_differences(
-            others, rows[base], one.score, resamples, seed, signature=signature
-        )
-        counted[one.name], signatures[one.name] = rows, signature
-
+    texts, lead = _checked(inputs, settings.baseline), _metric(settings.metric)
+    settings = _checked_settings(settings, len(texts.compared))
+    measured = {
+        one.name: _measured(one, texts, settings, notify)
+        for one in (lead, *(other for other in METRICS if other is not lead))
+    }
     notify("what systems do")
-    leading, rows = differences[lead.name], counted[lead.name]
-    given = [name for name in systems if name != base]
-    visible = {one: _visible(counted[one], base, SCORES[one]) for one in differences}
-    p_holm = {name: _holm({s: d.p_value for s, d in found.items()}) for name, found in differences.items()}
-    equivalence = {name: compare.equivalence(leading[name], margin) for name in compared}
+    leading, edits = measured[lead.name], measured[metrics.edit_f05.name].rows
+    equivalence = {name: compare.equivalence(one, settings.margin) for name, one in leading.differences.items()}
     equivalence_p = _holm({name: found.p_value for name, found in equivalence.items()})
-    candidates = {name: rows[name] for name in systems}
-    edits = {name: precision_recall_f(found.sum(axis=0)) for name, found in counted[metrics.edit_f05.name].items()}
-    measured = {name: behaviour(texts[name], several, sources, flags.get(name)) for name in texts}
+    evidence = {
+        name: Evidence(one, leading.p_holm[name], leading.visible[name], equivalence[name], equivalence_p[name])
+        for name, one in leading.differences.items()
+    }
+    differences = {name: one.differences for name, one in measured.items()}
+    given = {name: leading.rows[name] for name in inputs.systems}
+    luck = compare.luck_of_choosing(given, lead.score, settings.resamples, settings.seed) if len(given) > 2 else None
     return Report(
-        n=len(sources),
-        baseline=base,
+        n=len(texts.sources),
+        baseline=texts.baseline,
         metric=lead.name,
-        visible=visible,
-        verdicts={
-            name: _verdict(name, base, lead.name, leading[name], p_holm[lead.name][name], equivalence[name],
-                           equivalence_p[name], visible[lead.name][name])
-            for name in compared
-        },
-        scores=scores,
+        visible={name: one.visible for name, one in measured.items()},
+        verdicts={name: verdict(name, texts.baseline, lead.name, one) for name, one in evidence.items()},
+        scores={name: one.scores for name, one in measured.items()},
         differences=differences,
-        p_holm=p_holm,
-        changed={name: float(np.mean([a != b for a, b in zip(texts[name], texts[base], strict=True)]))
-                 for name in compared},
+        p_holm={name: one.p_holm for name, one in measured.items()},
+        changed={name: texts.share_changed(name) for name in texts.compared},
         equivalence=equivalence,
         equivalence_p_holm=equivalence_p,
-        edits={name: {"precision": float(p.precision), "recall": float(p.recall)} for name, p in edits.items()},
-        rates={name: rates(one) for name, one in measured.items()},
-        disagreements=_disagreements(differences, base),
-        luck=compare.luck_of_choosing(candidates, lead.score, resamples, seed) if len(candidates) > 2 else None,
-        examples={name: _examples(texts[name], texts[base], several, sources, rows[name], rows[base], lead)
-                  for name in given},
-        systems=tuple(texts),
-        signatures=signatures,
-        margin=margin,
-        resamples=resamples,
-        seed=seed,
+        edits={name: _precision_and_recall(rows) for name, rows in edits.items()},
+        rates={
+            name: rates(behaviour(outputs, texts.references, texts.sources, inputs.truncated.get(name)))
+            for name, outputs in texts.outputs.items()
+        },
+        disagreements=disagreements(differences, texts.baseline),
+        luck=luck,
+        examples={name: _examples(name, texts, leading) for name in given if name != texts.baseline},
+        systems=tuple(texts.outputs),
+        signatures={name: one.signature for name, one in measured.items()},
+        margin=settings.margin,
+        resamples=settings.resamples,
+        seed=settings.seed,
         level=compare.LEVEL,
         alpha=ALPHA,
         power=POWER,
-        notes=tuple(map(markup.visible, notes)),
-    )  # fmt: skip
+        notes=tuple(map(markup.visible, inputs.notes)),
+    )
 
 
-def p_text(p: float) -> str:
-    """Return a p-value as one writes it.
-
-    >>> p_text(0.0000123), p_text(0.034), p_text(0.5)
-    ('< 0.001', '0.034', '0.50')
-    """
-    return "< 0.001" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
+# ---- what is compared
 
 
-def _checked(
-    systems: Mapping[str, Sequence[str]], sources: Sequence[str], references: References
-) -> tuple[dict[str, list[str]], list[tuple[str, ...]], list[str]]:
-    if not systems:
+@dataclass(frozen=True, slots=True)
+class _Texts:
+    """What systems wrote, doing nothing first, in lists that fit together; and whom all are compared with."""
+
+    outputs: dict[str, list[str]]
+    references: list[tuple[str, ...]]
+    sources: list[str]
+    baseline: str
+
+    @property
+    def compared(self) -> list[str]:
+        return [name for name in self.outputs if name != self.baseline]
+
+    def share_changed(self, name: str) -> float:
+        pairs = zip(self.outputs[name], self.outputs[self.baseline], strict=True)
+        return float(np.mean([a != b for a, b in pairs]))
+
+
+def _checked(inputs: Inputs, baseline: str | None) -> _Texts:
+    if not inputs.systems:
         raise ValueError("there is no system; expected what at least one wrote, by its name.")
-    if COPY in systems:
+    if COPY in inputs.systems:
         raise ValueError(
             f"{COPY!r} is the name of doing nothing, which is always compared; give that system (its file) "
             "another name."
         )
-    _, several, sources = check_parallel(sources, references, sources)
+    _, several, sources = check_parallel(inputs.sources, inputs.references, inputs.sources)
     if len(sources) < 2:
         raise ValueError("there is one sentence; expected two or more: one cannot show how sentences vary.")
     texts = {COPY: list(sources)}
-    for name, hypotheses in systems.items():
+    for name, hypotheses in inputs.systems.items():
         try:
             texts[name] = check_parallel(hypotheses, several, sources)[0]
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from None
-    return texts, several, sources
+    base = baseline if baseline is not None else next(iter(inputs.systems))
+    if base not in texts:
+        raise ValueError(f"the baseline {base!r} is none of the systems: {', '.join(texts)}.")
+    if unknown := sorted(set(inputs.truncated) - set(texts)):
+        raise ValueError(f"truncated is given for {unknown[0]!r}, which is none of the systems: {', '.join(texts)}.")
+    return _Texts(texts, several, sources, base)
 
 
-def _check_settings(margin: float, resamples: int, tests: int) -> None:
-    if not margin > 0:
-        raise ValueError(f"margin is {margin}; expected the largest difference that does not matter, above 0.")
-    if tests and tests / (resamples + 1) > ALPHA:
+def _checked_settings(settings: Settings, tests: int) -> Settings:
+    if not settings.margin > 0:
+        raise ValueError(f"margin is {settings.margin}; expected the largest difference that does not matter, above 0.")
+    if tests and tests / (settings.resamples + 1) > ALPHA:
         raise ValueError(
-            f"resamples is {resamples}; expected at least {math.ceil(tests / ALPHA) - 1} for {tests} comparisons, or "
-            "no p-value could be small enough, and thousands for a stable one."
+            f"resamples is {settings.resamples}; expected at least {math.ceil(tests / ALPHA) - 1} for {tests} "
+            "comparisons, or no p-value could be small enough, and thousands for a stable one."
         )
+    return replace(settings, seed=config.check_seed(settings.seed))
 
 
 def _metric(name: str) -> Metric:
@@ -240,22 +210,46 @@ def _metric(name: str) -> Metric:
     raise ValueError(f"unknown metric {name!r}. Metrics: {', '.join(one.name for one in METRICS)}.")
 
 
-def _per_sentence(several: Sequence[Sequence[str]]) -> int | None:
-    counts = {len(references) for references in several}
-    return counts.pop() if len(counts) == 1 else None
+# ---- by one metric
 
 
-def _visible(counted: Mapping[str, Array], base: str, score: ScoreFunction) -> dict[str, float]:
-    compared = [name for name in counted if name != base]
-    tests = len([name for name in compared if name != COPY])
-    return {
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    """What one metric says of all systems, and of their differences to the baseline."""
+
+    metric: Metric
+    signature: str
+    rows: dict[str, Array]  # sentence statistics, (n, k)
+    scores: dict[str, Interval]
+    differences: dict[str, Difference]
+    p_holm: dict[str, float]
+    visible: dict[str, float]
+
+
+def _measured(metric: Metric, texts: _Texts, settings: Settings, notify: Notify) -> _Measured:
+    resamples, seed = settings.resamples, settings.seed
+    rows = {}
+    for name, hypotheses in texts.outputs.items():
+        notify(f"{metric.name}: counting {name}")
+        rows[name] = metric.statistics(hypotheses, texts.references, texts.sources)
+    base, others = rows[texts.baseline], {name: rows[name] for name in texts.compared}
+    counts = {len(references) for references in texts.references}
+    signature = metric.signature(counts.pop() if len(counts) == 1 else None)
+    notify(f"{metric.name}: {resamples:,} resamples for the scores")
+    scores = compare.intervals(rows, metric.score, resamples, seed, signature=signature)
+    notify(f"{metric.name}: {resamples:,} resamples for the differences")
+    found = compare.paired_differences(others, base, metric.score, resamples, seed, signature=signature)
+    tests = len([name for name in others if name != COPY])
+    visible = {
         name: design.smallest_visible_effect(
-            len(counted[base]),
-            compare.paired_sd(counted[name], counted[base], score),
+            len(base),
+            compare.paired_sd(other, base, metric.score),
             alpha=ALPHA if name == COPY else ALPHA / tests,  # what Holm's method asks of the first
         )
-        for name in compared
+        for name, other in others.items()
     }
+    p_holm = _holm({name: one.p_value for name, one in found.items()})
+    return _Measured(metric, signature, rows, scores, found, p_holm, visible)
 
 
 def _holm(p_values: Mapping[str, float]) -> dict[str, float]:
@@ -263,72 +257,17 @@ def _holm(p_values: Mapping[str, float]) -> dict[str, float]:
     return {**p_values, **compare.holm({name: p for name, p in p_values.items() if name != COPY})}
 
 
-def _clear(one: Interval) -> bool:
-    return one.low > 0 or one.high < 0
+def _precision_and_recall(rows: Array) -> dict[str, float]:
+    found = precision_recall_f(rows.sum(axis=0))
+    return {"precision": float(found.precision), "recall": float(found.recall)}
 
 
-def _verdict(
-    name: str, base: str, metric: str, found: Difference, p_holm: float, same: Equivalence, same_p: float,
-    visible: float,
-) -> Verdict:  # fmt: skip
-    estimate = f"{found.estimate:+.2f} {metric}"
-    evidence = (
-        f"{whole_per_cent(found.interval.level)} interval {found.interval.low:+.2f} to {found.interval.high:+.2f}"
-    )
-    if found.share_changed == 0:
-        return Verdict("equivalent", f"{name} is equivalent to {base}: {metric} sees no difference in any sentence.")
-    small, p = same_p <= same.alpha, _equals(p_holm)
-    if p_holm <= ALPHA and _clear(found.interval):
-        kind: Kind = "better" if found.interval.low > 0 else "worse"
-        aside = f", though by less than the margin of {same.margin:g}" if small else ""
-        return Verdict(kind, f"{name} is {kind} than {base}{aside}: {estimate}, {evidence}, {p}.")
-    if small:
-        inner = f"{whole_per_cent(1 - 2 * same.alpha)} interval {same.low:+.2f} to {same.high:+.2f}"
-        return Verdict("equivalent", f"{name} is equivalent to {base} within {same.margin:g} {metric}: {estimate}, "
-                       f"{inner}, {_equals(same_p)}.")  # fmt: skip
-    return Verdict(
-        "unclear",
-        f"{name} and {base} cannot be told apart by these {found.n:,} sentences: {estimate}, {evidence}, {p}; a "
-        f"difference of {visible:.2f} {metric} would have been seen with {whole_per_cent(POWER)} power.",
-    )
-
-
-def _disagreements(differences: Mapping[str, Mapping[str, Difference]], base: str) -> dict[str, str]:
-    words = {}
-    for name in next(iter(differences.values())):
-        by_metric = {metric: found[name] for metric, found in differences.items()}
-        up = [metric for metric, one in by_metric.items() if one.estimate > 1e-9]  # 1e-9: rounding has a sign too
-        down = [metric for metric, one in by_metric.items() if one.estimate < -1e-9]
-        if not up or not down:
-            continue
-        better, worse = (
-            _listed([f"{metric} {by_metric[metric].estimate:+.2f}" for metric in side]) for side in (up, down)
-        )
-        sure = [metric for metric in (*up, *down) if _clear(by_metric[metric].interval)]
-        which = f"the interval{'s' * (len(sure) > 1)} of {_listed(sure)}" if sure else "no interval"
-        verb = "exclude" if len(sure) > 1 else "excludes"
-        words[name] = f"{name} is above {base} by {better}, but below it by {worse}; {which} {verb} 0."
-    return words
-
-
-def _examples(
-    system: Sequence[str], baseline: Sequence[str], references: Sequence[tuple[str, ...]], sources: Sequence[str],
-    rows: Array, base_rows: Array, metric: Metric,
-) -> tuple[Contrast, ...]:  # fmt: skip
-    pull = (compare.influences(rows, metric.score) - compare.influences(base_rows, metric.score)) / len(rows)
+def _examples(name: str, texts: _Texts, lead: _Measured) -> tuple[Contrast, ...]:
+    system, baseline = texts.outputs[name], texts.outputs[texts.baseline]
+    ours, theirs = (compare.influences(lead.rows[one], lead.metric.score) for one in (name, texts.baseline))
+    pull = (ours - theirs) / len(ours)
     differ = [int(i) for i in np.argsort(-pull, kind="stable") if system[i] != baseline[i]]
     most = [i for i in differ[:EXAMPLES] if pull[i] > 0] + [i for i in differ[-EXAMPLES:] if pull[i] < 0]
-    return tuple(Contrast(i + 1, float(pull[i]), sources[i], references[i], baseline[i], system[i]) for i in most)
-
-
-def _listed(words: Sequence[str]) -> str:
-    return " and ".join(part for part in (", ".join(words[:-1]), words[-1]) if part)
-
-
-def _equals(p: float) -> str:
-    return f"p {p_text(p)}" if p < 0.001 else f"p = {p_text(p)}"
-
-
-def whole_per_cent(value: float) -> str:
-    """Return a share, 0-1, in per cent."""
-    return f"{100 * value:.0f} %"
+    return tuple(
+        Contrast(i + 1, float(pull[i]), texts.sources[i], texts.references[i], baseline[i], system[i]) for i in most
+    )

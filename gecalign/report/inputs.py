@@ -1,26 +1,29 @@
-"""Files of corrections, and what each system is called, for `report.build`."""
+"""What `report.build` takes, and how it is read from files: what systems are called, and that they fit together."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from gecalign.corpus.textfiles import stem, unnamed
+from gecalign.corpus.texts import References
 from gecalign.metrics.predictions import Table, check_read_once, parallel, read_table, same_cell
 from gecalign.report import markup
-from gecalign.report.comparing import COPY
+from gecalign.systems import LABELS
+
+COPY = LABELS["copy"]  # the control that is always there: a system that does nothing
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """What `build` takes, read from files."""
+    """Outputs of systems on the same sentences, a string a sentence."""
 
-    systems: dict[str, list[str]]
-    sources: list[str]
-    references: list[tuple[str, ...]]
-    truncated: dict[str, list[bool]]  # of the systems whose file tells it
-    notes: tuple[str, ...] = ()  # what was changed in the texts, and what looks wrong with them
+    systems: Mapping[str, Sequence[str]]  # by name
+    sources: Sequence[str]
+    references: References  # a string per sentence, or several
+    truncated: Mapping[str, Sequence[bool]] = field(default_factory=dict)  # of the systems that tell: cut off, or not
+    notes: Sequence[str] = ()  # what was changed in the texts, and what looks wrong with them, in sentences
 
 
 def named(files: Sequence[Path]) -> dict[str, Path]:

@@ -9,7 +9,9 @@ from typing import Any
 
 import pandas as pd
 
-from gecalign.report.comparing import COPY, Report, p_text, whole_per_cent
+from gecalign.report.comparing import Report
+from gecalign.report.inputs import COPY
+from gecalign.report.verdicts import p_text, whole_per_cent
 
 
 def difference_table(report: Report, metric: str) -> pd.DataFrame:

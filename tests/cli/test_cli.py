@@ -345,10 +345,8 @@ def test_compare_as_json_holds_the_numbers_of_the_report(outputs):
     from gecalign import report
 
     read = {name: path.read_text().splitlines() for name, path in outputs.items()}
-    made = report.build(
-        {name: read[name] for name in ("base", "good")}, read["sources"], read["references"], baseline="good",
-        margin=2, metric="GLEU", resamples=500, seed=3,
-    )  # fmt: skip
+    inputs = report.Inputs({name: read[name] for name in ("base", "good")}, read["sources"], read["references"])
+    made = report.build(inputs, report.Settings("good", "GLEU", margin=2, resamples=500, seed=3))
     options = ["--baseline", "good.txt", "--margin", 2, "--metric", "gleu", "--seed", 3, "--json"]
     assert json.loads(call(*compare(outputs, "base", "good"), *options)) == report.to_dict(made)
 

@@ -38,8 +38,9 @@ SYSTEMS = {
 TRUNCATED = {"all": [i == 0 for i in range(N)]}
 
 
-def build(systems=SYSTEMS, **settings) -> report.Report:
-    return report.build(systems, SOURCES, REFERENCES, **({"resamples": RESAMPLES, "margin": 1.0} | settings))
+def build(systems=SYSTEMS, truncated=None, notes=(), **settings) -> report.Report:
+    inputs = report.Inputs(systems, SOURCES, REFERENCES, truncated or {}, notes)
+    return report.build(inputs, report.Settings(**{"resamples": RESAMPLES, "margin": 1.0} | settings))
 
 
 @pytest.fixture(scope="module")
@@ -218,7 +219,8 @@ def hostile() -> report.Report:
 
     alike = {f"a_very_long_name_{i}_of_a_system": spoilt(SYSTEMS["few"]) for i in range(2)}
     systems = {f"half {BAD}": spoilt(SYSTEMS["half"]), BAD: spoilt(SYSTEMS["other half"]), "$x_1$": SYSTEMS["all"]}
-    return report.build(systems | alike, spoilt(SOURCES), spoilt(REFERENCES), resamples=RESAMPLES)
+    inputs = report.Inputs(systems | alike, spoilt(SOURCES), spoilt(REFERENCES))
+    return report.build(inputs, report.Settings(resamples=RESAMPLES))
 
 
 def test_the_page_shows_what_the_text_shows(made):
@@ -417,8 +419,8 @@ def test_a_tokenised_system_is_called_by_its_name(tmp_path):
 
 def test_characters_that_cannot_be_seen_are_visible_in_the_examples():
     sources = [f"a\u202eb {text}" for text in SOURCES]
-    made = report.build({"x": REFERENCES, "y": SOURCES}, sources, REFERENCES, resamples=RESAMPLES)
-    page = html.page(made)
+    inputs = report.Inputs({"x": REFERENCES, "y": SOURCES}, sources, REFERENCES)
+    page = html.page(report.build(inputs, report.Settings(resamples=RESAMPLES)))
     assert "\u202e" not in page
     assert "a⟨U+202E⟩b" in page
 
@@ -449,7 +451,7 @@ def test_a_mistake_is_answered_with_what_was_expected(changes, words):
 
 def test_one_sentence_is_too_few():
     with pytest.raises(ValueError, match="there is one sentence; expected two or more"):
-        report.build({"a": ["x"]}, ["x"], ["x"])
+        report.build(report.Inputs({"a": ["x"]}, ["x"], ["x"]))
 
 
 NAMES = [
@@ -471,7 +473,7 @@ def test_what_cannot_be_seen_in_the_name_of_a_file_is_made_visible_wherever_it_i
     files = report.named([tmp_path / name, tmp_path / "s.txt"])
     assert report.find(name, files) == next(iter(files))
     read = report.read(files, tmp_path / "s.txt", [tmp_path / "r.txt"])
-    made = report.build(read.systems, read.sources, read.references, resamples=100, notes=read.notes)
+    made = report.build(read, report.Settings(resamples=100))
     shown = [report.to_text(made), html.page(made), json.dumps(report.to_dict(made), ensure_ascii=False)]
     for text in shown:
         assert text.encode()
