@@ -1,7 +1,8 @@
 """The model card of an exported system: what it is, how to ask it, what it scores, what made it, what it is not for.
 
-Everything in it comes from records: of the products it was made from, and of evaluations that exist. Text from data
-and names that a user chose are escaped, so that they can neither break the Markdown nor become HTML.
+What it says stands in `model_card.md.jinja`. What is filled in comes from records: of the products it was made from,
+and of evaluations that exist. Text from data and names that a user chose are escaped, so that they can neither break
+the Markdown nor become HTML.
 """
 
 from __future__ import annotations
@@ -26,8 +27,9 @@ from gecalign.study.evaluation import Outputs
 from gecalign.systems import LABELS, SYSTEMS
 
 if TYPE_CHECKING:
-    from huggingface_hub import EvalResult, ModelCard
+    from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
+TEMPLATE = Path(__file__).with_name("model_card.md.jinja")
 EXAMPLES = 3  # sentences of dev
 PAPERS = {  # by the first word of a system's name
     "dpo": "https://arxiv.org/abs/2305.18290",
@@ -35,6 +37,7 @@ PAPERS = {  # by the first word of a system's name
     "raft": "https://arxiv.org/abs/2304.06767",
 }
 DATA_LICENCES = {"tinygec": "Apache-2.0", "grammarly/coedit": "Apache-2.0"}
+SPLITS = {"test": "the test set", "validation": "the corpus's own validation set, which nothing was chosen by"}
 HUB_METRICS = {"BLEU": "sacrebleu", "chrF2": "chrf"}  # the hub's names; the others it does not know
 
 
@@ -60,25 +63,40 @@ class Subject:
 
 def card(subject: Subject, licence: str) -> ModelCard:
     """Return the model card: metadata that the hub reads, and text for people."""
-    from huggingface_hub import ModelCard, ModelCardData
+    from huggingface_hub import ModelCard
 
-    profile, family = subject.profile, subject.system.partition("-")[0]
-    results = [result for split, found in subject.evaluations.items() for result in _results(subject, split, found[-1])]
-    metadata = ModelCardData(
-        language="en",
-        license=licence,
-        library_name="transformers",
-        pipeline_tag="text-generation",
-        base_model=profile.model.name if _on_hub(profile.model) else None,
-        datasets=[profile.data.source] if _data_on_hub(profile.data) else None,
-        tags=["grammatical-error-correction", "gecalign", *({family} & {"sft", "dpo", "grpo"})],
-        metrics=list(HUB_METRICS.values()) if results else None,
-        model_name=subject.name,
-        eval_results=results or None,
+    profile, stage, decoding = subject.profile, subject.chain[-1], subject.decoding
+    family, label = subject.system.partition("-")[0], LABELS[subject.system]
+    spec, about = stage.record["spec"], SYSTEMS[subject.system].about
+    copied = [found[0].scores.scores["BLEU"].value for found in subject.evaluations.values()]
+    return ModelCard.from_template(
+        _metadata(subject, licence),
+        template_path=str(TEMPLATE),
+        subject=subject,
+        stage=stage,
+        base=_base(profile.model),
+        data=_data(profile.data),
+        method=f"[{label}]({PAPERS[family]})" if family in PAPERS else label,
+        about="the base model, trained on demonstrations" if subject.system == "sft" else about,
+        how=f"at temperature {decoding.temperature}, top-p {decoding.top_p}," if decoding.temperature else "greedily",
+        copied=copied[0] if copied else None,
+        splits=SPLITS,
+        scores=_scores,
+        behaviour=_behaviour,
+        examples=tables.in_markdown(
+            ["source", "what the model wrote"], [list(map(escape, example)) for example in subject.examples]
+        ),
+        steps=tables.in_markdown(["step", "outcome", "took"], [_step(made) for made in subject.chain]),
+        settings=json.dumps(spec["settings"] | {k: v for k, v in spec.items() if k == "lora"}, indent=1),
+        packages=", ".join(f"{name} {version}" for name, version in stage.record["packages"].items() if version),
+        machine=", ".join(f"{name} {value}" for name, value in stage.record["machine"].items()),
+        licence=licence,
+        licences=licences,
+        data_licence=DATA_LICENCES.get(profile.data.source),
+        escape=escape,
+        code=_code,
+        quoted=lambda text: json.dumps(text, ensure_ascii=False),
     )
-    sections = (_head, _usage, _scores, _behaviour, _examples, _making, _limits)
-    text = "\n\n".join([*(section(subject) for section in sections), _licence(subject, licence)])
-    return ModelCard(f"---\n{metadata.to_yaml()}\n---\n\n{text}\n")
 
 
 def name(model: config.Model, system: str) -> str:
@@ -112,136 +130,23 @@ def escape(text: str) -> str:
     return re.sub(r"(?<=[^\W\d])\.(?=[^\W\d])|[!#$%&*+/:<=>@\[\\\]^_`{|}~]", lambda found: f"&#{ord(found[0])};", line)
 
 
-def _head(subject: Subject) -> str:
-    label, about = LABELS[subject.system], SYSTEMS[subject.system].about
-    about = "the base model, trained on demonstrations" if subject.system == "sft" else about
-    paper = PAPERS.get(subject.system.partition("-")[0])
-    method = f"[{label}]({paper})" if paper else label
-    return (
-        f"# {escape(subject.name)}\n\nMade from {_base(subject)}, and trained to correct the grammar of English "
-        f"sentences by {method}: {about}. It is a product of gecalign, a study of how supervised fine-tuning (SFT), "
-        f"DPO and GRPO compare on this task: profile `{_code(subject.profile.name)}`, seed {subject.seed}."
+def _metadata(subject: Subject, licence: str) -> ModelCardData:
+    from huggingface_hub import ModelCardData
+
+    profile, family = subject.profile, subject.system.partition("-")[0]
+    results = [result for split, found in subject.evaluations.items() for result in _results(subject, split, found[-1])]
+    return ModelCardData(
+        language="en",
+        license=licence,
+        library_name="transformers",
+        pipeline_tag="text-generation",
+        base_model=profile.model.name if _on_hub(profile.model) else None,
+        datasets=[profile.data.source] if _data_on_hub(profile.data) else None,
+        tags=["grammatical-error-correction", "gecalign", *({family} & {"sft", "dpo", "grpo"})],
+        metrics=list(HUB_METRICS.values()) if results else None,
+        model_name=subject.name,
+        eval_results=results or None,
     )
-
-
-def _usage(subject: Subject) -> str:
-    return f"""## How to use it
-
-```python
-from transformers import AutoModelForCausalLM, AutoTokenizer
-
-MODEL = {json.dumps(subject.address, ensure_ascii=False)}  # this folder, or its name on the hub
-TEMPLATE = {json.dumps(subject.profile.prompt.template, ensure_ascii=False)}
-
-tokenizer = AutoTokenizer.from_pretrained(MODEL)
-model = AutoModelForCausalLM.from_pretrained(MODEL, use_safetensors=True)
-
-
-def correct(sentence: str) -> str:
-    inputs = tokenizer(TEMPLATE.replace("{{source}}", sentence), return_tensors="pt")
-    output = model.generate(**inputs)  # decodes as generation_config.json says
-    return tokenizer.decode(output[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True).strip()
-
-
-print(correct("She go to school yesterday."))
-```
-
-Ask with exactly this prompt, one sentence at a time, and nothing after it, not even a space: the model was trained with
-it, and under another one it is another system. {_decoding(subject.decoding)} With gecalign installed,
-`gecalign correct "She go to school yesterday." --model FOLDER` does the same and marks what was changed."""
-
-
-def _scores(subject: Subject) -> str:
-    stage = subject.chain[-1]
-    chosen = (
-        f"On dev, by which the checkpoint was chosen, it scored {stage.facts['dev_bleu']:.1f} BLEU: too favourable a "
-        "number, since it is the best of several."
-    )
-    if not subject.evaluations:
-        return f"## What it scores\n\nIt was not evaluated on the test set. {chosen}"
-    parts = ["## What it scores"]
-    for split, found in subject.evaluations.items():
-        scored = subject.numbers[split]
-        rows = [
-            [LABELS[system], *(_with_interval(row, metric.name) for metric in metrics.METRICS)]
-            for system, row in scored.items()
-        ]
-        signature = found[-1].scores.signatures()["BLEU"]
-        parts += [
-            f"{found[-1].scores.n:,} sentences of {_split_words(split)}, 0-100, with 95 % intervals over sentences; "
-            f"BLEU is `{_code(signature)}`.",
-            tables.in_markdown(["", *(metric.name for metric in metrics.METRICS)], rows),
-        ]
-    copied = next(iter(subject.evaluations.values()))[0].scores.scores["BLEU"].value
-    parts += [
-        f"What the score means: returning the input unchanged scores {copied:.1f} BLEU, because most words of a "
-        "sentence need no correction. BLEU hardly tells corrections from copying; read it beside the first row, and "
-        "beside edit F0.5, which is 0 for whoever changes nothing. The intervals tell what other sentences would "
-        f"give, not what another training seed would. {chosen}"
-    ]
-    return "\n\n".join(parts)
-
-
-def _behaviour(subject: Subject) -> str:
-    parts = ["## What it does"]
-    for split, found in subject.evaluations.items():
-        table = tables.behaviour(found)  # type: ignore[arg-type]
-        rows = [[label, *cells] for label, cells in zip(table.index, table.to_numpy().tolist(), strict=True)]
-        parts += [f"Shares of the sentences of {_split_words(split)}; over-corrected: of those that were right."]
-        parts += [tables.in_markdown(["", *table.columns], rows)]
-    return "\n\n".join(parts if subject.evaluations else [*parts, "Not measured on the test set."])
-
-
-def _examples(subject: Subject) -> str:
-    rows = [[escape(source), escape(hypothesis)] for source, hypothesis in subject.examples]
-    return (
-        f"## Examples\n\nThe first {len(rows)} sentences of dev; they were not chosen.\n\n"
-        f"{tables.in_markdown(['source', 'what the model wrote'], rows)}"
-    )
-
-
-def _making(subject: Subject) -> str:
-    stage = subject.chain[-1]
-    rows = [[f"`{s.folder.name}`", _outcome(s), f"{s.record['seconds']:,.0f} s"] for s in subject.chain]
-    settings = stage.record["spec"]["settings"] | {k: v for k, v in stage.record["spec"].items() if k == "lora"}
-    packages = ", ".join(f"{name} {version}" for name, version in stage.record["packages"].items() if version)
-    machine = ", ".join(f"{name} {value}" for name, value in stage.record["machine"].items())
-    return "\n\n".join(
-        [
-            "## How it was made",
-            f"From {_base(subject)}, on {_data(subject.profile.data)}.",
-            tables.in_markdown(["step", "outcome", "took"], rows),
-            "Settings of the last step:",
-            f"```json\n{json.dumps(settings, indent=1)}\n```",
-            f"Made by commit `{_code(stage.record['commit'] or 'unknown')}` of gecalign with `{_code(packages)}`, on "
-            f"`{_code(machine)}`. `gecalign.json` holds the records of all steps, with digests.",
-        ]
-    )
-
-
-def _limits(subject: Subject) -> str:
-    return """## Limits
-
-- A model of a study, small and trained on one corpus: it shows what a method does, and is no tool for writers. It
-  overlooks errors, changes what was right, and may change what a sentence says. Let nobody be marked or rejected by its
-  output, and send nothing out that it wrote and nobody read.
-- English only, one sentence at a time; dialects and learners that its corpus lacks are corrected towards what it has.
-- It continues any text that it is given. It was trained to repeat sentences corrected, not to be safe or
-  truthful."""
-
-
-def _licence(subject: Subject, licence: str) -> str:
-    data_licence = DATA_LICENCES.get(subject.profile.data.source)
-    words = {
-        "apache-2.0": f"As its base, {_base(subject)}: Apache-2.0.",
-        licences.UNKNOWN: f"That of its base, {_base(subject)}, which gecalign does not know: find it out before you "
-        "pass this model on.",
-        licences.LLAMA: f"**Built with Llama.** {licences.LLAMA_NOTICE} Its [terms]({licences.LLAMA_ADDRESS}) hold for "
-        f"this model, which was made from {_base(subject)}, and a copy of them goes with it.",
-    }
-    of_model = words.get(licence, f"As its base, {_base(subject)}: {escape(licence)}.")
-    of_data = data_licence or "under a licence that gecalign does not know"
-    return f"## Licence\n\n{of_model} The corpus: {of_data}. gecalign, which trained it: Apache-2.0."
 
 
 def _results(subject: Subject, split: str, outputs: Outputs) -> list[EvalResult]:
@@ -288,9 +193,24 @@ def _intervals(metric: metrics.Metric, found: Sequence[Outputs]) -> dict[str, co
     return compare.intervals(statistics, metric.score)
 
 
-def _with_interval(row: Mapping[str, Any], metric: str) -> str:
-    low, high = row["intervals"][metric]
-    return f"{row[metric]:.1f} ({low:.1f} to {high:.1f})"
+def _scores(numbers: Mapping[str, Mapping[str, Any]]) -> str:
+    def cell(row: Mapping[str, Any], metric: str) -> str:
+        low, high = row["intervals"][metric]
+        return f"{row[metric]:.1f} ({low:.1f} to {high:.1f})"
+
+    names = [metric.name for metric in metrics.METRICS]
+    rows = [[LABELS[system], *(cell(row, metric) for metric in names)] for system, row in numbers.items()]
+    return tables.in_markdown(["", *names], rows)
+
+
+def _behaviour(found: Sequence[Outputs]) -> str:
+    table = tables.behaviour(found)  # type: ignore[arg-type]
+    rows = [[label, *cells] for label, cells in zip(table.index, table.to_numpy().tolist(), strict=True)]
+    return tables.in_markdown(["", *table.columns], rows)
+
+
+def _step(stage: Stage) -> list[str]:
+    return [f"`{stage.folder.name}`", _outcome(stage), f"{stage.record['seconds']:,.0f} s"]
 
 
 def _outcome(stage: Stage) -> str:
@@ -309,13 +229,7 @@ def _outcome(stage: Stage) -> str:
     return ", ".join(f"{value:,} {name.replace('_', ' ')}" for name, value in known.items())
 
 
-def _decoding(decoding: config.Decoding) -> str:
-    how = "greedily" if decoding.temperature == 0 else f"at temperature {decoding.temperature}, top-p {decoding.top_p},"
-    return f"It is decoded {how} up to {decoding.max_new_tokens} new tokens."
-
-
-def _base(subject: Subject) -> str:
-    model = subject.profile.model
+def _base(model: config.Model) -> str:
     if _on_hub(model):
         return f"[{escape(model.name)}](https://huggingface.co/{model.name}/tree/{model.revision})"
     named = {"tiny-base": "the tiny base model of gecalign", smollm2.NAME: smollm2.ABOUT}
@@ -338,10 +252,6 @@ def _data(source: config.Data) -> str:
             f"[{escape(source.source)}](https://huggingface.co/datasets/{source.source}/tree/{source.revision}){task}"
         )
     return f"the corpus {escape(data_name(source))}{task}"
-
-
-def _split_words(split: str) -> str:
-    return "the test set" if split == "test" else "the corpus's own validation set, which nothing was chosen by"
 
 
 def _code(text: str) -> str:
