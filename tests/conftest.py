@@ -97,14 +97,14 @@ def small_study(together: Path) -> SmallStudy:
 @pytest.fixture(scope="session")
 def smoke_book(together: Path) -> SmokeBook:
     """Build the book once for all tests; its products go to a folder of their own as well."""
-    from gecalign.book import builder
+    from gecalign.book import builder, planning
 
     root, runs = together / "smoke-book" / "clone", together / "smoke-book" / "runs"
     page = root / "_build" / "html" / "index.html"
     with FileLock(f"{together / 'smoke-book'}.lock"), pytest.MonkeyPatch.context() as patch:
         patch.setenv("GECALIGN_RUNS", str(runs))
         if not page.exists():
-            built = builder.build("smoke", 0, root=copy_book_sources(root))
+            built = builder.build(planning.Request("smoke"), copy_book_sources(root))
             assert built == page
     return SmokeBook(root, page, runs)
 

@@ -63,9 +63,8 @@ def project_root(start: Path | None = None) -> Path:
     )
 
 
-def every(root: Path | None = None) -> list[Chapter]:
+def every(root: Path) -> list[Chapter]:
     """Every chapter of the book in reading order: 00-welcome, 01-task, ..., A1-tinygec."""
-    root = root or project_root()
     sources = sorted((root / "notebooks").glob("*.md"))
     return [Chapter(s.stem, s, root / "book" / "chapters" / f"{s.stem}.ipynb") for s in sources]
 

@@ -19,17 +19,17 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell
 
 from gecalign.book import chapters
-from gecalign.book.chapters import BookError, project_root
+from gecalign.book.chapters import BookError
 from gecalign.runtime.store import runs_folder
 
 TRACEBACK_LINES = 12  # of a failing cell: enough to see the call that failed, few enough to read in a terminal
 OTHERS = "Every other chapter without a box like this one is whole."
 DIED = "the Python process of the chapter died, most often because memory ran out."
 
-_ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
-def execute(source: Path, parameters: Mapping[str, Any], output: Path, root: Path | None = None, key: str = "") -> None:
+def execute(source: Path, parameters: Mapping[str, Any], output: Path, root: Path, key: str = "") -> None:
     """Run the text notebook `source` with `parameters` and write the cleaned, executed notebook to `output`.
 
     The kernel works in `root`. Where a cell fails, `output` gets what ran until there, under a box that says so.
@@ -41,7 +41,6 @@ def execute(source: Path, parameters: Mapping[str, Any], output: Path, root: Pat
         ValueError: an unknown parameter, or a header that papermill cannot use; nothing was written.
         BookError: a cell failed, or the kernel died; the first line of the message is the reason.
     """
-    root = root or project_root()
     with tempfile.TemporaryDirectory(prefix="book-") as folder:
         text, ran = Path(folder, "text.ipynb"), Path(folder, "ran.ipynb")
         nbformat.write(chapters.read(source), text)
@@ -236,7 +235,7 @@ def shorten_paths(text: str, names: Mapping[Path, str]) -> str:
 
 
 def _plain(text: str, names: Mapping[Path, str]) -> str:
-    return shorten_paths(_ANSI.sub("", text), names)
+    return shorten_paths(ANSI.sub("", text), names)
 
 
 def _folders(root: Path) -> dict[Path, str]:

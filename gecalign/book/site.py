@@ -7,7 +7,6 @@ under a box that says so. A site takes the place of an older one when it is whol
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -16,30 +15,14 @@ from pathlib import Path
 from typing import IO, Any
 
 from gecalign.book import chapters, execution, tasks
-from gecalign.book.chapters import BookError, project_root
+from gecalign.book.chapters import BookError
 
 # It has no `python -m` form, and the script beside the interpreter breaks when an environment is moved.
 _JUPYTER_BOOK = (sys.executable, "-c", "from jupyter_book.cli.main import main; main()")
 _STRICT = ("-W", "-n", "--keep-going")  # warnings are errors, dead references are warnings, all are reported
-_ANSI_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 RUNNING = ("This chapter is still being run", "Come back in a few minutes and reload the page.")
 NOT_RUN = ("This chapter has not been run yet", "What stands below is its text. `make book` runs it.")
-
-
-def build_site(root: Path | None = None) -> Path:
-    """Render the executed chapters and the prose pages to `_build/html`, with warnings as errors.
-
-    Returns the first page.
-
-    Raises:
-        BookError: with Sphinx's warnings, or the chapters that are missing; the old site stays.
-    """
-    root = root or project_root()
-    missing = [chapter.name for chapter in chapters.every(root) if not chapters.is_whole(chapter)]
-    if missing:
-        raise BookError(f"chapters not executed yet: {', '.join(missing)}; build the whole book once: `make book`")
-    return render(root)
 
 
 def render(root: Path, *, strict: bool = True) -> Path:
@@ -107,12 +90,12 @@ def take_place(folder: Path, root: Path) -> Path:
     return first_page(root)
 
 
-def first_page(root: Path | None = None) -> Path:
+def first_page(root: Path) -> Path:
     """The first page of the built site: open it in a browser, no server is needed."""
-    return (root or project_root()) / "_build" / "html" / "index.html"
+    return root / "_build" / "html" / "index.html"
 
 
 def _complaints(log: str, folder: Path) -> str:
-    lines = _ANSI_COLOUR.sub("", log).replace(f"{folder}/", "").splitlines()
+    lines = execution.ANSI.sub("", log).replace(f"{folder}/", "").splitlines()
     warnings = [line for line in lines if "WARNING" in line or "ERROR" in line]
     return "the site was not built; Jupyter Book says:\n" + "\n".join(warnings or lines[-40:])

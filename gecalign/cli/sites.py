@@ -25,6 +25,7 @@ def book(
 ) -> None:
     """Run the chapters that have changed, making what they show, and build the site."""
     from gecalign.book import builder
+    from gecalign.book.planning import Request
 
     if processes.count() > 1:
         raise ValueError(
@@ -33,7 +34,7 @@ def book(
         )
     if not (skip_checks or profile in ("smoke", "tiny")):
         guard(study_of(profile, seed, None), COMPARED)
-    builder.build(profile, seed, only or (), jobs=jobs, again=again, early=early)
+    builder.build(Request(profile, seed, only or (), jobs, again, early))
 
 
 @app.command()

@@ -20,7 +20,7 @@ from conftest import PROJECT
 from rich.console import Console
 from small_book import chapter_text, counting, needing, ran, with_site, write_chapter
 
-from gecalign.book import builder, chapters, execution, site, tasks
+from gecalign.book import builder, chapters, execution, planning, site, tasks
 from gecalign.study import Study
 
 
@@ -41,9 +41,9 @@ def rendered(clone, monkeypatch):
 def build(clone: Path, **options) -> str:
     """Build a book of small chapters; return what was printed."""
     said = io.StringIO()
-    options = {"profile": "smoke", "jobs": 1, **options}
+    request = planning.Request(**{"profile": "smoke", "jobs": 1, **options})
     try:
-        builder.build(root=clone, console=Console(file=said, width=160), **options)
+        builder.build(request, clone, Console(file=said, width=160))
     finally:
         printed = said.getvalue()
     return printed
@@ -55,7 +55,7 @@ def build(clone: Path, **options) -> str:
 def test_an_unknown_profile_is_refused_before_anything_runs(clone):
     chapter = write_chapter(clone, "00-good", chapter_text("print(1)"))
     with pytest.raises(ValueError, match="unknown profile 'tinny'"):
-        builder.build("tinny", root=clone)
+        builder.build(planning.Request("tinny"), clone)
     assert not chapter.executed.exists()
 
 
@@ -109,7 +109,7 @@ def test_products_that_no_chapter_to_run_needs_are_not_made(clone):
     write_chapter(clone, "00-good", chapter_text("1", needing("dpo")))
     write_chapter(clone, "01-other", chapter_text("1", needing("base")))
     study = Study("smoke", 0, clone / "runs")
-    plan = builder.make_plan(clone, study, ["00"], 1, again=False)
+    plan = planning.make_plan(clone, study, planning.Request(only=["00"], jobs=1))
     made = ["product data", "product sft", "product pairs", "product dpo"]
     assert [task.label for task in plan.tasks] == [*made, "chapter 00-good"]
     assert plan.tasks[-1].needs == ("product dpo",)
@@ -120,7 +120,7 @@ def test_a_product_that_is_there_is_not_made_again(clone):
     study = Study("smoke", 0, clone / "runs")
     study.folder.mkdir(parents=True)
     study.corpus  # noqa: B018 - made by asking for it
-    plan = builder.make_plan(clone, Study("smoke", 0, clone / "runs"), [], 1, again=False)
+    plan = planning.make_plan(clone, Study("smoke", 0, clone / "runs"), planning.Request(jobs=1))
     assert [task.label for task in plan.tasks] == ["chapter 00-good"]
     assert plan.made == 1
 
@@ -130,7 +130,7 @@ def test_a_study_of_several_seeds_is_made_only_where_none_is_committed(clone, co
     write_chapter(clone, "00-good", chapter_text("1", needing("study")))
     if committed:
         (clone / "results" / "smoke").mkdir(parents=True)
-    plan = builder.make_plan(clone, Study("smoke", 0, clone / "runs"), [], 1, again=False)
+    plan = planning.make_plan(clone, Study("smoke", 0, clone / "runs"), planning.Request(jobs=1))
     made = [] if committed else ["product data", "product study"]
     assert [task.label for task in plan.tasks] == [*made, "chapter 00-good"]
     assert plan.tasks[-1].needs == (() if committed else ("product study",))
@@ -145,14 +145,14 @@ def test_tasks_share_the_cores(monkeypatch, variable, asked, found):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     if variable:
         monkeypatch.setenv("OMP_NUM_THREADS", variable)
-    assert builder.side_by_side(asked, gpu=False) == found
+    assert planning.side_by_side(asked, gpu=False) == found
 
 
 def test_a_gpu_takes_one_task_at_a_time_unless_told_otherwise():
-    assert builder.side_by_side(None, gpu=True)[0] == 1
-    assert builder.side_by_side(3, gpu=True)[0] == 3
+    assert planning.side_by_side(None, gpu=True)[0] == 1
+    assert planning.side_by_side(3, gpu=True)[0] == 3
     with pytest.raises(ValueError, match="--jobs is 0; expected at least 1"):
-        builder.side_by_side(0, gpu=True)
+        planning.side_by_side(0, gpu=True)
 
 
 @pytest.mark.parametrize("gpu", [False, True])
@@ -160,25 +160,25 @@ def test_whether_there_is_a_gpu_is_asked_only_where_something_is_to_be_run(clone
     monkeypatch.setattr(os, "cpu_count", lambda: 4)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     asked = []
-    monkeypatch.setattr(builder, "_has_gpu", lambda: asked.append(1) or gpu)
+    monkeypatch.setattr(planning, "_has_gpu", lambda: asked.append(1) or gpu)
     chapter = write_chapter(clone, "00-good", chapter_text("1"))
     study = Study("smoke", 0, clone / "runs")
-    plan = builder.make_plan(clone, study, [], None, again=False)
+    plan = planning.make_plan(clone, study, planning.Request())
     assert (plan.jobs, plan.threads) == ((1, "4") if gpu else (4, "1"))
     assert asked
     asked.clear()
     executed = execution.unrun(chapter.source, clone)
     chapters.write(executed, chapter.executed, status="whole", key=json.loads(plan.tasks[0].work)["key"])
-    assert builder.make_plan(clone, study, [], None, again=False).tasks == ()
+    assert planning.make_plan(clone, study, planning.Request()).tasks == ()
     assert not asked
 
 
 NOTHING_TO_RUN = """
 import sys
 from pathlib import Path
-from gecalign.book import builder, site
+from gecalign.book import builder, planning, site
 site.render = lambda root, strict: site.first_page(root)
-builder.build("smoke", root=Path(sys.argv[1]))
+builder.build(planning.Request("smoke"), Path(sys.argv[1]))
 assert "torch" not in sys.modules
 """
 
@@ -250,8 +250,8 @@ def test_output_of_tasks_goes_to_the_log(clone, rendered):
 INTERRUPTED = """
 import sys
 from pathlib import Path
-from gecalign.book import builder
-builder.build("smoke", root=Path(sys.argv[1]), jobs=1)
+from gecalign.book import builder, planning
+builder.build(planning.Request("smoke", jobs=1), Path(sys.argv[1]))
 """
 
 

@@ -11,21 +11,8 @@ from bs4 import BeautifulSoup
 from nbformat.v4 import new_markdown_cell, new_notebook
 from small_book import KERNEL, chapter_text, with_site, write_chapter
 
-from gecalign.book import execution, site
+from gecalign.book import site
 from gecalign.book.chapters import BookError
-
-
-def test_the_site_wants_every_chapter(clone):
-    write_chapter(clone, "00-good", chapter_text("print(1)"))
-    with pytest.raises(BookError, match="not executed yet: 00-good"):
-        site.build_site(clone)
-
-
-def test_the_site_alone_does_not_take_a_failed_chapter_for_a_finished_one(clone):
-    chapter = write_chapter(clone, "00-good", chapter_text("print(1)"))
-    execution.write_failed(execution.unrun(chapter.source, clone), chapter.executed, "a reason")
-    with pytest.raises(BookError, match="not executed yet: 00-good"):
-        site.build_site(clone)
 
 
 def test_a_prepared_folder_shows_text_under_a_box_and_leaves_the_clone_alone(clone):
@@ -51,13 +38,13 @@ def test_a_warning_fails_the_site_and_leaves_the_old_one(small_site):
     with (small_site / "book" / "glossary.md").open("a", encoding="utf-8") as page:
         page.write("\nSee {ref}`nowhere-at-all`.\n")
     with pytest.raises(BookError, match=r"glossary\.md:\d+: WARNING.*nowhere-at-all"):
-        site.build_site(small_site)
+        site.render(small_site)
     assert site.first_page(small_site).read_text() == "the old site"
 
 
 @pytest.mark.slow
 def test_a_built_site_takes_the_place_of_the_old_one(small_site):
-    assert "the old site" not in site.build_site(small_site).read_text()
+    assert "the old site" not in site.render(small_site).read_text()
     assert sorted(p.name for p in (small_site / "_build").iterdir()) == ["html"]
 
 
@@ -91,7 +78,7 @@ def buttons(page: Path) -> dict[str, str]:
 @pytest.mark.slow
 def test_without_a_repository_no_button_leads_to_one(small_site):
     set_repository(small_site, "")
-    assert buttons(site.build_site(small_site).with_name("book") / "glossary.html") == {}
+    assert buttons(site.render(small_site).with_name("book") / "glossary.html") == {}
 
 
 @pytest.mark.slow
@@ -102,7 +89,7 @@ def test_with_a_repository_its_buttons_lead_there(small_site):
     toc = (small_site / "_toc.yml").read_text()
     (small_site / "_toc.yml").write_text(toc.replace("chapters: [", "chapters: [{file: book/chapters/02-sft}, "))
     set_repository(small_site, "https://github.com/somebody/gecalign/")
-    folder = site.build_site(small_site).parent
+    folder = site.render(small_site).parent
     page, chapter = (
         buttons(folder / "book" / "bibliography.html"),
         buttons(folder / "book" / "chapters" / "02-sft.html"),
@@ -117,7 +104,7 @@ def test_with_a_repository_its_buttons_lead_there(small_site):
 def test_a_repository_that_no_button_can_lead_to_is_refused(small_site):
     set_repository(small_site, "git@example.org:gecalign")
     with pytest.raises(BookError, match=r"repository\.url in _config\.yml is 'git@example\.org:gecalign'"):
-        site.build_site(small_site)
+        site.render(small_site)
 
 
 def set_repository(root: Path, address: str) -> None:
