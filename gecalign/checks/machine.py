@@ -11,7 +11,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
-from gecalign.checks.patient import Check, Patient, Status, listed, worst
+from gecalign.checks.patient import Check, Finding, Patient, listed, together
 
 # What the code was written against, and read in: TRL's trainers are used down to methods that are not documented.
 RANGES = {"torch": ">=2.13,<3", "transformers": ">=5.23,<6", "trl": ">=1.16,<2"}
@@ -108,29 +108,24 @@ def device(patient: Patient) -> Check:
     precision = loading.precision(patient.profile.engine)
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
     name = torch.cuda.get_device_name() if gpus else loading.device().type
-    found: list[tuple[Status, str]] = [("pass", f"{size / 1e6:,.0f} M parameters on {name}, computing in {precision}.")]
+    found: list[Finding] = [("pass", f"{size / 1e6:,.0f} M parameters on {name}, computing in {precision}.")]
     if size > plan.LARGE and loading.device().type == "cpu":
-        found.append(
-            (
-                "warn",
-                f"Without a GPU the whole study takes about {_hours(patient.plan.seconds)} a seed. Use one, or the "
-                "profile tiny.",
-            )
-        )
+        found.append(("warn", f"Without a GPU the whole study takes about {_hours(patient.plan.seconds)} a seed. Use "
+                      "one, or the profile tiny."))  # fmt: skip
     if gpus and processes.count() > gpus:
         found.append(("fail", f"{processes.count()} processes share {gpus} GPUs: start one for each."))
     if 1 < gpus != processes.count():
         found.append(("warn", f"{gpus} GPUs are there, and {processes.count()} are used: start by `torchrun "
                       f"--nproc_per_node {gpus} -m gecalign ...`, or hide some (CUDA_VISIBLE_DEVICES)."))  # fmt: skip
     found += _precision(precision, gpus > 0) + _sampler(patient, gpus > 0)
-    return Check("device", worst(*(status for status, _ in found)), " ".join(words for _, words in found))
+    return together("device", found)
 
 
 def _hours(seconds: float) -> str:
     return f"{seconds / 60:.0f} minutes" if seconds < 5400 else f"{seconds / 3600:.0f} hours"
 
 
-def _precision(precision: str, gpu: bool) -> list[tuple[Status, str]]:
+def _precision(precision: str, gpu: bool) -> list[Finding]:
     import torch
 
     if gpu:
@@ -145,7 +140,7 @@ def _precision(precision: str, gpu: bool) -> list[tuple[Status, str]]:
     return []
 
 
-def _sampler(patient: Patient, gpu: bool) -> list[tuple[Status, str]]:
+def _sampler(patient: Patient, gpu: bool) -> list[Finding]:
     engine = patient.profile.engine
     if engine.sampler == "vllm-colocate" and not gpu:
         return [("fail", "vLLM in the same process needs a GPU: set engine__sampler to transformers.")]
@@ -180,7 +175,7 @@ def room(patient: Patient) -> Check:
     kind = "GPU memory" if made.machine.accelerator else "RAM"
     memory = f"{kind}: at the most {_gigabytes(made.memory)} of {_gigabytes(made.machine.free)} ({largest.name})"
     stuck = [step.name for step in made.steps if step.updates and step.micro_batch is None]
-    found: list[tuple[Status, str]] = [("pass", f"{disk}."), ("pass", f"{memory}.")]
+    found: list[Finding] = [("pass", f"{disk}."), ("pass", f"{memory}.")]
     if made.disk > there:
         found[0] = "fail", f"{disk}: too little. {elsewhere}"
     elif made.disk > there / ROOMY:
@@ -192,7 +187,7 @@ def room(patient: Patient) -> Check:
             "decoding__batch_tokens, or take a larger machine; `gecalign plan` shows what each step needs."
         )
         found[1] = "fail", f"{memory}: {what}. {ways}"
-    return Check("room", worst(*(status for status, _ in found)), " ".join(words for _, words in found))
+    return together("room", found)
 
 
 def _gigabytes(size: float) -> str:

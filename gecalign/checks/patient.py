@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from gecalign.study import Study
 
 Status = Literal["pass", "warn", "fail"]
+Finding = tuple[Status, str]  # one of several things that a check looks at, and what there is to say of it
 
 ROWS = 8  # that are looked at token by token
 
@@ -125,6 +126,11 @@ def quiet() -> Iterator[None]:
     with bars.hidden(), warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
         yield
+
+
+def together(name: str, found: Sequence[Finding]) -> Check:
+    """Return what several findings come to: the worst of their outcomes, and all that they say."""
+    return Check(name, worst(*(status for status, _ in found)), " ".join(words for _, words in found))
 
 
 def worst(*found: Status) -> Status:

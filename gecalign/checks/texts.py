@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from gecalign import metrics, prompts
-from gecalign.checks.patient import ROWS, Check, Patient, Status, listed, scratch, worst
+from gecalign.checks.patient import ROWS, Check, Finding, Patient, Status, listed, scratch, together, worst
 from gecalign.corpus.texts import several
 from gecalign.preferences import pairs
 from gecalign.runtime import store
@@ -121,11 +121,10 @@ def boundary(patient: Patient) -> Check:
 
 def labels(patient: Patient) -> Check:
     """Whether the loss of SFT and DPO covers exactly the completion and its EOS; through TRL's own trainers."""
-    found = [_sft_labels(patient), _dpo_labels(patient)]
-    return Check("labels", worst(*(status for status, _ in found)), " ".join(words for _, words in found))
+    return together("labels", [_sft_labels(patient), _dpo_labels(patient)])
 
 
-def _sft_labels(patient: Patient) -> tuple[Status, str]:
+def _sft_labels(patient: Patient) -> Finding:
     from gecalign.training import rows, sft
     from gecalign.training.setup import Asking, Run
 
@@ -148,7 +147,7 @@ def _sft_labels(patient: Patient) -> tuple[Status, str]:
     return "pass", f"SFT's loss covers exactly the completion and EOS, {_tokens(counted)} in {len(usable)} rows."
 
 
-def _dpo_labels(patient: Patient) -> tuple[Status, str]:
+def _dpo_labels(patient: Patient) -> Finding:
     from gecalign.training import dpo
     from gecalign.training.setup import Asking, Run
 
@@ -195,39 +194,43 @@ def _tokens(counted: Sequence[Sequence[int]]) -> str:
 
 def lengths(patient: Patient) -> Check:
     """Whether limits on length drop demonstrations, cut off what models should write, or exceed the context."""
-    from gecalign.models import memory
-    from gecalign.training.rows import demonstrations
-    from gecalign.training.rows import lengths as tokens_of
+    return together("lengths", [_rows_dropped(patient), _references_cut(patient), _beyond_context(patient)])
 
-    profile, tokenizer = patient.profile, patient.tokenizer
-    limit, found = profile.decoding.max_new_tokens, []
-    rows = demonstrations(patient.train, profile.prompt)
-    sizes = tokens_of(rows, tokenizer)
-    long = sum(size > profile.sft.max_length for size in sizes)
-    found.append((
-        _cut(long / len(rows)),
-        f"SFT drops {long} of {len(rows):,} rows as longer than sft__max_length, {profile.sft.max_length} tokens.",
-    ))  # fmt: skip
-    dev = patient.study.examples("dev")
-    targets = tokenizer([prompts.completion(several(e.reference)[0]) for e in dev])["input_ids"]
+
+def _rows_dropped(patient: Patient) -> Finding:
+    from gecalign.training.rows import demonstrations, lengths
+
+    limit, rows = patient.profile.sft.max_length, demonstrations(patient.train, patient.profile.prompt)
+    long = sum(size > limit for size in lengths(rows, patient.tokenizer))
+    words = f"SFT drops {long} of {len(rows):,} rows as longer than sft__max_length, {limit} tokens."
+    return _cut(long / len(rows)), words
+
+
+def _references_cut(patient: Patient) -> Finding:
+    limit, tokenizer = patient.profile.decoding.max_new_tokens, patient.tokenizer
+    references = [e.reference for e in patient.study.examples("dev")]
+    targets = tokenizer([prompts.completion(several(reference)[0]) for reference in references])["input_ids"]
     longer = sum(len(ids) >= limit for ids in targets)  # with EOS
     cut = [prompts.hypothesis(tokenizer.decode(ids[:limit])) for ids in targets]
-    cap = metrics.bleu.corpus(cut, [e.reference for e in dev]).value if longer else 100.0
+    cap = metrics.bleu.corpus(cut, references).value if longer else 100.0
     capped = f": even perfect corrections would score {cap:.1f} BLEU. Raise it" if longer else ""
-    found.append((
-        "fail" if cap < CAP_FAIL else "warn" if cap < CAP_WARN else "pass",
-        f"{longer} of {len(dev):,} references of dev do not fit into decoding__max_new_tokens, {limit}{capped}.",
-    ))  # fmt: skip
-    asked = {split: patient.study.examples(split) for split in ("dev", "test", profile.pairs.split, profile.grpo.split)}
-    texts = [prompts.render(profile.prompt, e.source) for examples in asked.values() for e in examples]
-    longest, context = max(map(len, tokenizer(texts)["input_ids"])), memory.shape(profile.model).context
-    fits = longest + limit <= context
-    found.append((
-        "pass" if fits else "fail",
-        f"The longest prompt has {longest} tokens; with {limit} new ones it {'fits' if fits else 'does not fit'} into "
-        f"the model's context of {context:,}{'' if fits else ': lower data__max_chars or decoding__max_new_tokens'}.",
-    ))  # fmt: skip
-    return Check("lengths", worst(*(status for status, _ in found)), " ".join(words for _, words in found))  # type: ignore[arg-type]
+    words = f"{longer} of {len(targets):,} references of dev do not fit into decoding__max_new_tokens, {limit}{capped}."
+    return "fail" if cap < CAP_FAIL else "warn" if cap < CAP_WARN else "pass", words
+
+
+def _beyond_context(patient: Patient) -> Finding:
+    from gecalign.models import memory
+
+    profile = patient.profile
+    splits = {"dev", "test", profile.pairs.split, profile.grpo.split}
+    texts = [prompts.render(profile.prompt, e.source) for split in splits for e in patient.study.examples(split)]
+    longest, new = max(map(len, patient.tokenizer(texts)["input_ids"])), profile.decoding.max_new_tokens
+    context = memory.shape(profile.model).context
+    words = f"The longest prompt has {longest} tokens; with {new} new ones it"
+    if longest + new <= context:
+        return "pass", f"{words} fits into the model's context of {context:,}."
+    return "fail", (f"{words} does not fit into the model's context of {context:,}: lower data__max_chars or "
+                    "decoding__max_new_tokens.")  # fmt: skip
 
 
 def outputs(patient: Patient) -> Check:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from gecalign import prompts
-from gecalign.checks.patient import ROWS, Check, Patient, Status, scratch, worst
+from gecalign.checks.patient import ROWS, Check, Finding, Patient, scratch, together, worst
 
 if TYPE_CHECKING:
     import torch
@@ -155,25 +155,24 @@ def _log_probs(trainer: Any, model: PreTrainedModel, batch: Any) -> torch.Tensor
 
 def batches(patient: Patient) -> Check:
     """Whether the batches divide among processes, micro-batches and groups, and what the trainings will take."""
-    found = [_supervised(patient), _preferring(patient), _rewarded(patient)]
-    return Check("batches", worst(*(status for status, _ in found)), " ".join(words for _, words in found))
+    return together("batches", [_supervised(patient), _preferring(patient), _rewarded(patient)])
 
 
-def _supervised(patient: Patient) -> tuple[Status, str]:
+def _supervised(patient: Patient) -> Finding:
     settings, rows = patient.profile.sft, len(patient.train)
     passes = settings.steps * settings.batch_size / rows
     return _divided("SFT", settings, settings.steps, f"{settings.steps:,} updates of {settings.batch_size} rows, "
                     f"{passes:.1f} passes over {rows:,} demonstrations")  # fmt: skip
 
 
-def _preferring(patient: Patient) -> tuple[Status, str]:
+def _preferring(patient: Patient) -> Finding:
     settings, count = patient.profile.dpo, patient.profile.pairs.count
     updates = settings.epochs * -(-count // settings.batch_size)
     return _divided("DPO", settings, updates, f"{updates:,} updates of {settings.batch_size} pairs, {settings.epochs} "
                     f"passes over {count:,}")  # fmt: skip
 
 
-def _rewarded(patient: Patient) -> tuple[Status, str]:
+def _rewarded(patient: Patient) -> Finding:
     from gecalign.training import groups
 
     settings = patient.profile.grpo
@@ -194,7 +193,7 @@ def _rewarded(patient: Patient) -> tuple[Status, str]:
     return worst(status, "warn" if plan["updates_a_generation"] > 1 else "pass"), words
 
 
-def _divided(name: str, settings: Any, updates: int, words: str) -> tuple[Status, str]:
+def _divided(name: str, settings: Any, updates: int, words: str) -> Finding:
     from gecalign.runtime import processes
     from gecalign.training import arguments
 
