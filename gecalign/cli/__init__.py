@@ -1,6 +1,6 @@
 """The same functions from a shell: `gecalign --help`.
 
-- `studies`, `outputs`, `sites`, `fetching`, `portable`: the commands; `app`: what they share
+- `studies`, `models`, `scoring`, `sites`, `fetching`, `portable`: the commands; `app`: what they share
 - `lines`: what `gecalign correct` does in a pipe
 
 Everything heavy is imported inside the commands, so that `--help` answers at once. Errors that a user can
@@ -15,11 +15,11 @@ from pathlib import Path
 
 from gecalign import settings
 
-from gecalign.cli import studies, outputs, sites, fetching, portable  # isort: skip - the order of the commands in the help
+from gecalign.cli import studies, models, scoring, sites, fetching, portable  # isort: skip - in the order of the help
 from gecalign.cli.app import app
 from gecalign.runtime import bars, console, files, processes
 
-__all__ = ["app", "fetching", "main", "outputs", "portable", "sites", "studies"]
+__all__ = ["app", "fetching", "main", "models", "portable", "scoring", "sites", "studies"]
 
 INTERRUPTED = 130  # how typer ends where somebody has pressed Ctrl-C
 RESUMED = ("run", "doctor", "trial", "map", "sweep", "study", "book", "elsewhere")  # go on where they stopped

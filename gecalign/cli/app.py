@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gecalign import settings
-from gecalign.runtime import console
+from gecalign.runtime import console, files
 
 if TYPE_CHECKING:
     from gecalign.study import Study
@@ -27,10 +28,14 @@ SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", help="change a value of the profile: part.field=value; may be repeated, the last counts"),
 ]
-
 SkipOption = Annotated[
     bool, typer.Option("--skip-checks", help="begin without the checks that come before what takes long")
 ]
+
+ReferencesOption = Annotated[
+    list[Path] | None, typer.Option(parser=files.path, help="the corrections; may be repeated")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="print JSON")]
 
 COMPARED = ("copy", "base", "sft", "sft-continued", "dpo", "grpo")  # what `run all` evaluates
 

@@ -1,4 +1,4 @@
-"""Commands that build the book: book, elsewhere."""
+"""Commands that build the book: book, elsewhere. Typer wants an argument for each option."""
 
 from __future__ import annotations
 

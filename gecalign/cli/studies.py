@@ -1,4 +1,7 @@
-"""Commands that make the study: profiles, run, doctor, plan, trial, map, sweep, study."""
+"""Commands that make the study: profiles, run, doctor, plan, trial, map, sweep, study.
+
+They have as many arguments as there are options: Typer reads the options off the signature of a function.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ import typer
 from gecalign import settings
 from gecalign.cli.app import (
     COMPARED,
+    JsonOption,
     ProfileOption,
     SeedOption,
     SetOption,
@@ -26,6 +30,7 @@ if TYPE_CHECKING:
     from gecalign.study import Study
     from gecalign.study.evaluation import SystemEvaluation
 
+LogOption = Annotated[Path, typer.Option(parser=files.path, help="the experiment log, to which rows are appended")]
 TRIALS, GROUP_SIZES = Path("results/trials.csv"), Path("results/group-sizes.csv")
 
 
@@ -92,7 +97,7 @@ def plan_(
     gpu: Annotated[
         float | None, typer.Option(help="plan for a GPU with so many GB instead of this machine: memory, no times")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Say what a study will take, step by step: updates, samples, tokens, disk, memory, time. Loads no model."""
     from rich.console import Console
@@ -115,9 +120,7 @@ def trial(
     profile: ProfileOption = "tiny",
     seed: SeedOption = 0,
     set_: SetOption = None,
-    log: Annotated[
-        Path, typer.Option(parser=files.path, help="the experiment log, to which rows are appended")
-    ] = TRIALS,
+    log: LogOption = TRIALS,
     note: Annotated[str, typer.Option(help="what the trial is to find out")] = "",
 ) -> None:
     """Measure systems on dev under changed settings, and write it into the experiment log."""
@@ -134,9 +137,7 @@ def map_(
     seed: SeedOption = 0,
     set_: SetOption = None,
     miss: Annotated[list[float] | None, typer.Option(help="these columns only; may be repeated")] = None,
-    log: Annotated[
-        Path, typer.Option(parser=files.path, help="the experiment log, to which rows are appended")
-    ] = TRIALS,
+    log: LogOption = TRIALS,
 ) -> None:
     """Measure where preferences help: errors left in demonstrations against the length of SFT (about two hours)."""
     from gecalign.study import trials

@@ -14,7 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from gecalign import cli
-from gecalign.cli import lines, outputs
+from gecalign.cli import lines, models
 from gecalign.cli.lines import Corrected
 from gecalign.config import Decoding, Prompt
 from gecalign.models import decode
@@ -196,7 +196,7 @@ def model(tmp_path_factory) -> str:
 @pytest.fixture
 def shell(asked, monkeypatch):
     """Return a function that calls `correct` with the stand-in for a model, and gives its result."""
-    monkeypatch.setattr(outputs, "_loader", lambda *_: lambda: asker())
+    monkeypatch.setattr(models, "_trained", lambda *_: lambda: asker())
 
     def call(*arguments: str, data: bytes = b""):
         return CliRunner().invoke(cli.app, ["correct", *arguments], input=data, catch_exceptions=False)

@@ -10,7 +10,7 @@ import pytest
 CODE = """
 import sys, types
 from gecalign import cli
-from gecalign.cli import lines, outputs
+from gecalign.cli import lines, models
 from gecalign.config import Decoding, Prompt
 
 Completion = lambda text: types.SimpleNamespace(text=text, truncated=False)
@@ -18,7 +18,7 @@ written = lambda model, tokenizer, prompts, config, **_: [[Completion(prompt.upp
 sys.modules["gecalign.models.decode"] = types.SimpleNamespace(decode=written)
 model = types.SimpleNamespace(config=types.SimpleNamespace(max_position_embeddings=1000))
 tokenizer = lambda texts, verbose: {"input_ids": [list(text) for text in texts]}
-outputs._loader = lambda *_: lambda: lines.Asker(model, tokenizer, Prompt("{source}"), Decoding())
+models._trained = lambda *_: lambda: lines.Asker(model, tokenizer, Prompt("{source}"), Decoding())
 cli.main()
 """
 

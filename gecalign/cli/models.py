@@ -1,22 +1,24 @@
-"""Commands about corrections and models: correct, export, score, compare."""
+"""Commands that ask a model, or pass it on: correct, export.
+
+They have as many arguments as there are options: Typer reads the options off the signature of a function.
+"""
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gecalign import settings
-from gecalign.cli.app import ProfileOption, SeedOption, SetOption, app, print_table, print_warnings, study_of
+from gecalign.cli.app import ProfileOption, SeedOption, SetOption, app, print_warnings, study_of
 from gecalign.runtime import console, files, processes
 
 if TYPE_CHECKING:
     from gecalign.cli.lines import Asker, Corrected
+    from gecalign.study import Study
 
 
 @app.command()
@@ -58,7 +60,15 @@ def correct(
             "expected one thing to correct: a sentence, - for the lines of standard input, or --file FILE."
         )
     form = "json" if as_json else "plain" if plain else "marked"
-    loader = _loader(context, profile, seed, set_, system, model, prompt, train)
+    if model is not None:
+        _refuse(context, "--model", "which brings its own", "profile", "seed", "set_", "system", "train")
+        loader = _exported(model, prompt)
+    elif prompt is not None:
+        raise ValueError(
+            "--prompt is for a --model FOLDER. Systems of a profile are asked with --set prompt.template=..."
+        )
+    else:
+        loader = _trained(study_of(profile, seed, set_), system, train)
     console.prepare_texts()
     if file is not None or text == "-":
         for one in lines.each(_lines(file), loader):
@@ -107,107 +117,6 @@ def export(
         console.tell(f"pushed: {exporting.push(folder, push_to, private, again)}")
 
 
-@app.command()
-def score(
-    hypotheses: Annotated[
-        Path,
-        typer.Argument(
-            parser=files.path,
-            help="what a system wrote: JSONL, CSV, TSV, Parquet, one sentence a line; - is standard input",
-        ),
-    ],
-    sources: Annotated[
-        Path | None, typer.Option(parser=files.path, help="what was to be corrected; not needed where the file has it")
-    ] = None,
-    references: Annotated[
-        list[Path] | None, typer.Option(parser=files.path, help="the corrections; may be repeated")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
-) -> None:
-    """Score a file of corrections by every metric, beside doing nothing."""
-    from gecalign import metrics
-    from gecalign.metrics.predictions import read_parallel
-    from gecalign.report.markup import visible
-
-    texts = read_parallel(hypotheses, sources, references or [])
-    for note in texts.notes:
-        console.tell(f"gecalign: {visible(note)}", err=True)
-    system = metrics.evaluate(texts.hypotheses, texts.references, texts.sources, texts.truncated)
-    nothing = metrics.evaluate(texts.sources, texts.references, texts.sources)
-    if as_json:
-        rows = {"system": system.row(), "copy": nothing.row()}
-        about = {"n": system.n, "signatures": system.signatures(), "notes": texts.notes}
-        console.tell_json({**about, **rows})
-        return
-    print_table({"copy the input": nothing.row(), visible(hypotheses.name): system.row()}, system.n)
-    for name, signature in system.signatures().items():
-        console.tell(f"{name}: {signature}")
-
-
-@app.command()
-def compare(
-    predictions: Annotated[
-        list[Path],
-        typer.Argument(
-            parser=files.path, help="what systems wrote: two or more files, each of any kind that `score` takes"
-        ),
-    ],
-    sources: Annotated[
-        Path | None,
-        typer.Option(parser=files.path, help="what was to be corrected; not needed where the files have it"),
-    ] = None,
-    references: Annotated[
-        list[Path] | None, typer.Option(parser=files.path, help="the corrections; may be repeated")
-    ] = None,
-    baseline: Annotated[
-        str | None, typer.Option(help="the file that the others are compared with; by default the first")
-    ] = None,
-    margin: Annotated[float, typer.Option(help="the largest difference of the metric that does not matter")] = 0.5,
-    metric: Annotated[str, typer.Option(help="the one that leads: BLEU, GLEU, edit F0.5 or chrF2")] = "BLEU",
-    resamples: Annotated[int, typer.Option(help="of the sentences, for intervals and p-values")] = 10_000,
-    seed: Annotated[int, typer.Option("--seed", "-s", help="covers resampling")] = 0,
-    html: Annotated[
-        Path | None, typer.Option(parser=files.path, help="write the report as a page, in one file")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
-) -> None:
-    """Compare files of corrections: what the sentences can show, differences with intervals, a verdict in words."""
-    from rich.console import Console
-    from rich.markup import escape
-
-    from gecalign import report
-
-    if html and (html.suffix.lower() not in (".html", ".htm") or not html.absolute().parent.is_dir()):
-        raise ValueError(f"--html writes a page: expected name.html in a folder that exists, not {html}.")
-    if html:
-        files.check_file(html, "--html")
-    named = report.named(predictions)
-    chosen = report.find(baseline, named) if baseline is not None else None
-    read = report.read(named, sources, references or [])
-    with Console(stderr=True).status("reading") as status, _said_of_options("margin", "resamples"):
-        settings = report.Settings(chosen, metric, margin, resamples, seed)
-        made = report.build(read, settings, notify=lambda words: status.update(escape(words)))
-        for note in made.notes if as_json else ():  # the text says them itself
-            console.tell(f"gecalign: {note}", err=True)
-        if html:
-            from gecalign.report.html import page
-
-            status.update("drawing the page")
-            files.write_text(html, page(made))
-    console.tell_json(report.to_dict(made)) if as_json else console.tell(report.to_text(made))
-    if html:
-        console.tell(f"the report as a page: {html}", err=True)
-
-
-@contextmanager
-def _said_of_options(*names: str) -> Iterator[None]:
-    """Let an error about one of these settings name the option that was given."""
-    try:
-        yield
-    except ValueError as error:
-        raise ValueError(re.sub(rf"^({'|'.join(names)}) is ", r"--\1 is ", str(error))) from None
-
-
 def _refuse(context: typer.Context, given: str, why: str, *names: str) -> None:
     """Raise ValueError where one of these options was given beside another that rules it out."""
     sources = {name: context.get_parameter_source(name) for name in names}
@@ -216,40 +125,36 @@ def _refuse(context: typer.Context, given: str, why: str, *names: str) -> None:
         raise ValueError(f"{option} does not go with {given}, {why}. Leave one of them out.")
 
 
-def _loader(
-    context: typer.Context, profile: str, seed: int, set_: list[str] | None, system: str, model: Path | None,
-    prompt: str | None, train: bool,
-) -> Callable[[], Asker]:  # fmt: skip
-    """Look at what `correct` is asked with, and return what loads the model: not before there is a line to correct."""
+def _exported(folder: Path, prompt: str | None) -> Callable[[], Asker]:
+    """Look at an exported model, and return what loads it: not before there is a line to correct."""
     from gecalign import export as exporting
+    from gecalign.cli.lines import Asker
+
+    exporting.check(folder, prompt)
+
+    def load() -> Asker:
+        found = exporting.load(folder, prompt)
+        for warning in exporting.warnings(folder):
+            console.tell(f"({settings.as_typed(warning)})", err=True)
+        return Asker(found.model, found.tokenizer, found.prompt, found.decoding)
+
+    return load
+
+
+def _trained(study: Study, system: str, train: bool) -> Callable[[], Asker]:
+    """Look at whether a system is there, or quickly trained, and return what loads it."""
     from gecalign.cli.lines import Asker
     from gecalign.study import existing
 
-    if model is not None:
-        _refuse(context, "--model", "which brings its own", "profile", "seed", "set_", "system", "train")
-        exporting.check(model, prompt)
-
-        def exported() -> Asker:
-            found = exporting.load(model, prompt)
-            for warning in exporting.warnings(model):
-                console.tell(f"({settings.as_typed(warning)})", err=True)
-            return Asker(found.model, found.tokenizer, found.prompt, found.decoding)
-
-        return exported
-    if prompt is not None:
-        raise ValueError(
-            "--prompt is for a --model FOLDER. Systems of a profile are asked with --set prompt.template=..."
-        )
-    study = study_of(profile, seed, set_)
     if not train:
         existing.check_quick(study, system)
 
-    def trained() -> Asker:
+    def load() -> Asker:
         asker = Asker(*study.model(system), study.profile.prompt, study.profile.decoding, study.profile.engine)
         print_warnings(study, [system])
         return asker
 
-    return trained
+    return load
 
 
 def _lines(file: Path | None) -> Iterator[str]:
