@@ -6,7 +6,7 @@ says the same, for print.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -22,6 +22,7 @@ BLACK, ORANGE, SKY, GREEN, BLUE, VERMILION, PURPLE = (
     "#000000", "#E69F00", "#56B4E9", "#009E73", "#0072B2", "#D55E00", "#CC79A7",
 )  # fmt: skip
 GREY = "#767676"
+COLOURS = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, GREY)  # of several things in one figure, in this order
 SHADE, BAND = "#b4b4b4", "#dcdcdc"  # what stands behind
 
 STYLE = {
@@ -47,14 +48,20 @@ def figure(width: float = 7.0, height: float = 3.6, columns: int = 1, rows: int 
     return made, list(axes.ravel())
 
 
+def _rows(ax: Axes, names: Iterable[object]) -> range:
+    """Give each name a row, the first on top; return where they are."""
+    labels = [str(name) for name in names]
+    positions = range(len(labels) - 1, -1, -1)
+    ax.set_yticks(positions, labels)
+    return positions
+
+
 def intervals(ax: Axes, rows: Mapping[str, Interval], xlabel: str, title: str) -> Axes:
     """Draw an estimate with its interval for each row, the first row on top."""
-    for position, row in enumerate(rows.values()):
-        y = len(rows) - 1 - position
+    for y, row in zip(_rows(ax, rows), rows.values(), strict=True):
         ax.plot([row.low, row.high], [y, y], color=BLUE, linewidth=2, solid_capstyle="butt")
         ax.plot([row.estimate], [y], "o", color=BLUE, markersize=7)
         ax.annotate(f"{row.estimate:.1f}", (row.estimate, y), (0, 9), textcoords="offset points", ha="center")
-    ax.set_yticks(range(len(rows) - 1, -1, -1), list(rows))
     ax.set_ylim(-0.5, len(rows) - 0.3)
     ax.set(xlabel=xlabel, title=title)
     return ax
@@ -62,8 +69,7 @@ def intervals(ax: Axes, rows: Mapping[str, Interval], xlabel: str, title: str) -
 
 def lines(ax: Axes, table: pd.DataFrame, xlabel: str, ylabel: str, title: str, markers: str = "osD^vP") -> Axes:
     """Draw a line for each column of `table` over its index, named at its right end."""
-    colours = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY)
-    for (name, column), colour, marker in zip(table.items(), colours, markers, strict=False):
+    for (name, column), colour, marker in zip(table.items(), COLOURS, markers, strict=False):
         known = column.dropna()
         ax.plot(known.index, known, marker=marker, markersize=4, color=colour, label=str(name))
     ax.set(xlabel=xlabel, ylabel=ylabel, title=title)
@@ -104,12 +110,11 @@ def runs_behind(ax: Axes, curves: pd.DataFrame, label: str = "runs of the record
 
 def beside(ax: Axes, rows: Mapping[str, Beside], xlabel: str, title: str) -> Axes:
     """Draw one run beside the record: a dot a seed, a band where one more run is expected, a diamond for this one."""
-    for y, one in zip(range(len(rows) - 1, -1, -1), rows.values(), strict=True):
+    for y, one in zip(_rows(ax, rows), rows.values(), strict=True):
         low, high = one.expected
         ax.fill_betweenx([y - 0.3, y + 0.3], low, high, color=BAND, linewidth=0)
         ax.plot(one.record, np.full(len(one.record), y), ".", color=ORANGE, markersize=8)
         ax.plot([one.here], [y], "D", color=BLUE, markersize=8, markerfacecolor="none", markeredgewidth=2)
-    ax.set_yticks(range(len(rows) - 1, -1, -1), list(rows))
     ax.set_ylim(-0.6, len(rows) - 0.4)
     ax.plot([], [], ".", color=ORANGE, markersize=8, label="the record, a dot a seed")
     ax.plot([], [], "s", color=BAND, markersize=10, label="expected of one more run (95 %)")
@@ -139,21 +144,19 @@ def loss_and_bleu(ax: Axes, log: pd.DataFrame, chosen_step: int) -> Axes:
 
 def recall_by_type(ax: Axes, table: pd.DataFrame, xlabel: str, title: str) -> Axes:
     """Draw recall with its interval for each error type; `table` as `tables.recall_by_type` gives it."""
-    positions = range(len(table) - 1, -1, -1)
+    positions = _rows(ax, (f"{kind} ({errors})" for kind, errors in table["errors"].items()))
     ax.hlines(positions, table["low"], table["high"], color=SKY, linewidth=4)
     ax.plot(table["recall"], positions, "o", color=BLUE, markersize=5)
-    ax.set_yticks(positions, [f"{kind} ({errors})" for kind, errors in table["errors"].items()])
     ax.set(xlabel=xlabel, title=title, xlim=(-2, 102))
     return ax
 
 
 def shares(ax: Axes, table: pd.DataFrame, xlabel: str, title: str) -> Axes:
     """Draw each row of `table` as a line of points, one a column: for comparing shares by category."""
-    positions = range(len(table) - 1, -1, -1)
+    positions = _rows(ax, table.index)
     ax.hlines(positions, table.min(axis=1), table.max(axis=1), color=GREY, linewidth=1)
-    for column, colour, marker in zip(table.columns, (BLUE, VERMILION, GREEN), "oDs", strict=False):
+    for column, colour, marker in zip(table.columns, COLOURS, "oDs", strict=False):
         ax.plot(table[column], positions, marker, color=colour, markersize=6, label=str(column))
-    ax.set_yticks(positions, [str(name) for name in table.index])
     ax.set(xlabel=xlabel, title=title)
     ax.legend(frameon=False, loc="lower right")
     return ax
@@ -161,11 +164,9 @@ def shares(ax: Axes, table: pd.DataFrame, xlabel: str, title: str) -> Axes:
 
 def funnel(ax: Axes, stages: Mapping[str, int], title: str) -> Axes:
     """Draw how many prompts are left after each filter, the first stage on top."""
-    positions = range(len(stages) - 1, -1, -1)
     counts = list(stages.values())
-    bars = ax.barh(positions, counts, color=SKY, height=0.6)
+    bars = ax.barh(_rows(ax, stages), counts, color=SKY, height=0.6)
     ax.bar_label(bars, [f"{count:,} ({count / counts[0]:.0%})" for count in counts], padding=4)
-    ax.set_yticks(positions, list(stages))
     ax.set(xlabel="prompts", title=title, xlim=(0, 1.25 * counts[0]))
     ax.grid(axis="y", visible=False)
     return ax
@@ -176,7 +177,7 @@ def histogram(
 ) -> Axes:
     """Draw the distribution of `values`, and a named vertical line for each mark."""
     ax.hist(values, bins=40, range=(0, 1), color=SKY, edgecolor="white", linewidth=0.4)
-    for (name, x), colour, style in zip(marks.items(), (BLUE, VERMILION, GREEN), ("-", "--", ":"), strict=False):
+    for (name, x), colour, style in zip(marks.items(), COLOURS, ("-", "--", ":"), strict=False):
         ax.axvline(x, color=colour, linestyle=style, linewidth=2, label=f"{name}: {x:.3f}")
     ax.set(xlabel=xlabel, ylabel=ylabel, title=title)
     if marks:
@@ -191,8 +192,7 @@ def training(
 
     Columns of evaluations, which have few values, are drawn with markers; the others as lines.
     """
-    colours = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY)
-    for (column, name), colour, marker in zip(columns.items(), colours, "osD^vP", strict=False):
+    for (column, name), colour, marker in zip(columns.items(), COLOURS, "osD^vP", strict=False):
         known = log.dropna(subset=[column])
         few = column.startswith("eval_")
         ax.plot(known["step"], known[column], ("--" if few else "-") + (marker if few else ""), color=colour,
@@ -214,7 +214,7 @@ def checkpoints(ax: Axes, table: pd.DataFrame, start: float, title: str) -> Axes
     sizes = sorted(set(table["group size"].tolist()))
     ax.axhline(start, color=GREY, linestyle="--", linewidth=1, label="SFT, the start")
     best = (0.0, float("-inf"))
-    for position, (size, colour) in enumerate(zip(sizes, (BLUE, VERMILION, GREEN), strict=False)):
+    for position, (size, colour) in enumerate(zip(sizes, COLOURS, strict=False)):
         rows = table.loc[table["group size"] == size].sort_values("step")
         steps, bleu = rows["step"].tolist(), rows["BLEU"].tolist()
         across = [position - 0.18 + 0.12 * i for i in range(len(bleu))]
@@ -258,8 +258,7 @@ def differences(ax: Axes, rows: Mapping[str, Difference], marked: Collection[str
 
     Rows in `marked` are drawn in colour and with round points, the others in grey and with squares.
     """
-    for position, (name, row) in enumerate(rows.items()):
-        y = len(rows) - 1 - position
+    for y, (name, row) in zip(_rows(ax, rows), rows.items(), strict=True):
         colour, marker = (BLUE, "o") if name in marked else (GREY, "s")
         ax.plot([row.interval.low, row.interval.high], [y, y], color=colour, linewidth=2.5, solid_capstyle="butt")
         ax.plot(row.per_seed, np.full(row.seeds, y - 0.28), ".", color=ORANGE, markersize=5)
@@ -267,7 +266,6 @@ def differences(ax: Axes, rows: Mapping[str, Difference], marked: Collection[str
         ax.annotate(f"{row.estimate:+.1f}", (row.estimate, y), (0, 7), textcoords="offset points", ha="center",
                     fontsize=9)  # fmt: skip
     ax.axvline(0, color=BLACK, linewidth=1)
-    ax.set_yticks(range(len(rows) - 1, -1, -1), list(rows))
     ax.set_ylim(-0.6, len(rows) - 0.3)
     ax.set(xlabel=xlabel, title=title)
     return ax
@@ -277,8 +275,7 @@ def points(
     ax: Axes, groups: Mapping[str, tuple[Sequence[float], Sequence[float]]], xlabel: str, ylabel: str, title: str
 ) -> Axes:
     """Draw points (x, y) by group, and the diagonal on which both are equal."""
-    colours = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, GREY)
-    for (name, (x, y)), colour, marker in zip(groups.items(), colours, "osD^vPX", strict=False):
+    for (name, (x, y)), colour, marker in zip(groups.items(), COLOURS, "osD^vPX", strict=False):
         ax.plot(x, y, marker, color=colour, markersize=6, label=name)
     ends = [*ax.get_xlim(), *ax.get_ylim()]
     ax.plot([min(ends), max(ends)], [min(ends), max(ends)], color=GREY, linewidth=1, linestyle="--", label="equal")
@@ -289,10 +286,9 @@ def points(
 
 def strips(ax: Axes, rows: Mapping[str, Sequence[float]], xlabel: str, title: str) -> Axes:
     """Draw the values of each row as dots and their mean as a bar, the first row on top."""
-    for y, values in zip(range(len(rows) - 1, -1, -1), rows.values(), strict=True):
+    for y, values in zip(_rows(ax, rows), rows.values(), strict=True):
         ax.plot(values, np.full(len(values), y), "o", color=BLUE, markersize=5, alpha=0.5)
         ax.plot([np.mean(values)] * 2, [y - 0.28, y + 0.28], color=VERMILION, linewidth=2.5)
-    ax.set_yticks(range(len(rows) - 1, -1, -1), list(rows))
     ax.set_ylim(-0.6, len(rows) - 0.4)
     ax.set(xlabel=xlabel, title=title)
     return ax
@@ -307,8 +303,7 @@ def clouds(
     title: str,
 ) -> Axes:
     """Draw for each name a small point a run of the record, and a diamond for this run."""
-    colours = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY)
-    for (name, (x, y)), colour, marker in zip(record.items(), colours, "osv^Ph", strict=False):
+    for (name, (x, y)), colour, marker in zip(record.items(), COLOURS, "osv^Ph", strict=False):
         ax.plot(x, y, marker, color=colour, markersize=4, linestyle="none")
         ax.plot(*([value] for value in here[name]), "D", color=colour, markersize=9, markerfacecolor="none",
                 markeredgewidth=2)  # fmt: skip
@@ -324,14 +319,13 @@ def forest(ax: Axes, rows: Mapping[str, Interval], xlabel: str, title: str) -> A
     A full line and a filled point: the interval does not contain 0. A dashed line and a hollow point: it does.
     """
     ax.axvline(0, color=BLACK, linewidth=1)
-    for y, row in zip(range(len(rows) - 1, -1, -1), rows.values(), strict=True):
+    for y, row in zip(_rows(ax, rows), rows.values(), strict=True):
         clear = row.low > 0 or row.high < 0
         colour, face = (BLUE, BLUE) if clear else (GREY, "white")
         ax.plot([row.low, row.high], [y, y], "-" if clear else "--", color=colour, linewidth=2)
         ax.plot([row.estimate], [y], "o", color=colour, markerfacecolor=face, markersize=7, markeredgewidth=1.5)
         ax.annotate(f"{row.estimate:+.2f}", (row.estimate, y), (0, 8), textcoords="offset points", ha="center",
                     fontsize=9)  # fmt: skip
-    ax.set_yticks(range(len(rows) - 1, -1, -1), list(rows))
     ax.set_ylim(-0.5, len(rows) - 0.3)
     ax.grid(axis="y", visible=False)
     ax.set(xlabel=xlabel, title=title)
