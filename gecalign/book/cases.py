@@ -23,7 +23,7 @@ from gecalign.metrics.behaviour import Behaviour
 from gecalign.metrics.edit_score import corrected_by_type, precision_recall_f, recall
 from gecalign.report import markup
 from gecalign.statistics import seeds
-from gecalign.statistics.compare import Array, Difference, Interval
+from gecalign.statistics.compare import Array, Difference, Interval, ScoreFunction
 from gecalign.study.results import Results
 from gecalign.systems import CONTROL, LABELS
 
@@ -32,6 +32,10 @@ Chosen = npt.NDArray[np.int64]
 
 BY = ("same seed", "other seeds")  # whose scores choose the sentences that a run is measured on
 LEAST_ERRORS = 20  # a handful of errors says little about a rate
+EDIT_SCORES: dict[str, ScoreFunction] = {
+    "edit precision": lambda totals: precision_recall_f(totals).precision,
+    "edit recall": lambda totals: precision_recall_f(totals).recall,
+}
 SHOWN_BEYOND = 60  # characters by which an output that is shown in full may exceed its source: a loop goes on and on
 
 
@@ -144,7 +148,7 @@ def worst_difference(
         ValueError: k is below 2 or above the number of sentences, or the study has no such system.
     """
     first, second = (on_worst(results, choosing, k, by, name) for name, by in (system, baseline))
-    return seeds.paired_differences({"": first}, second, mean)[""]
+    return _difference(first, second, mean)
 
 
 # ---- behaviour
@@ -205,7 +209,7 @@ def rate_difference(after: Flags, before: Flags, among: Flags | None = None) -> 
     """
     asked = np.ones(np.shape(after)) if among is None else np.asarray(among, dtype=np.float64)
     first, second = (weighted(100.0 * np.asarray(shown), asked) for shown in (after, before))
-    return seeds.paired_differences({"": first}, second, mean)[""]
+    return _difference(first, second, mean)
 
 
 def rate_table(found: Mapping[str, Mapping[str, Interval]], digits: int = 1) -> pd.DataFrame:
@@ -260,7 +264,7 @@ def type_differences(
     for kind, rows in system.items():
         having = rows[0, :, 1] > 0
         if rows[0, :, 1].sum() >= least and having.sum() > 1:
-            found[kind] = seeds.paired_differences({"": rows[:, having]}, baseline[kind][:, having], recall)[""]
+            found[kind] = _difference(rows[:, having], baseline[kind][:, having], recall)
     return found
 
 
@@ -297,24 +301,18 @@ def precision_and_recall(results: Results, systems: Sequence[str]) -> dict[str, 
     """Return edit precision and recall, 0-100, means over seeds with 95 % intervals: by name, then by system."""
     rows = {name: results.statistics(metrics.edit_f05, name) for name in systems}
     return {
-        "edit precision": {name: seeds.interval(one, _precision) for name, one in rows.items()},
-        "edit recall": {name: seeds.interval(one, _recall) for name, one in rows.items()},
+        label: {name: seeds.interval(one, score) for name, one in rows.items()} for label, score in EDIT_SCORES.items()
     }
 
 
 def edit_differences(results: Results, system: str, baseline: str) -> dict[str, Difference]:
     """Return the differences of two systems in edit precision and recall, in points, over seeds and sentences."""
     first, second = (results.statistics(metrics.edit_f05, name) for name in (system, baseline))
-    scores = {"edit precision": _precision, "edit recall": _recall}
-    return {name: seeds.paired_differences({"": first}, second, score)[""] for name, score in scores.items()}
+    return {label: _difference(first, second, score) for label, score in EDIT_SCORES.items()}
 
 
-def _precision(totals: npt.ArrayLike) -> Array:
-    return precision_recall_f(totals).precision
-
-
-def _recall(totals: npt.ArrayLike) -> Array:
-    return precision_recall_f(totals).recall
+def _difference(system: Array, baseline: Array, score: ScoreFunction) -> Difference:
+    return seeds.paired_differences({"": system}, baseline, score)[""]
 
 
 # ---- showing
