@@ -268,10 +268,8 @@ def type_differences(
     return found
 
 
-def type_table(
-    baseline: Mapping[str, Array], found: Mapping[str, Mapping[str, Difference]], label: str = LABELS[CONTROL]
-) -> pd.DataFrame:
-    """Return shares of errors corrected by type: errors, the baseline's share (per cent), and each system's difference.
+def type_table(control: Mapping[str, Array], found: Mapping[str, Mapping[str, Difference]]) -> pd.DataFrame:
+    """Return shares of errors corrected by type: errors, the control's share (per cent), and each system's difference.
 
     Types are in the order of the first system's differences, the largest first. A star: the p-value, corrected by Holm
     for all differences of the table, is at most 0.05.
@@ -283,8 +281,8 @@ def type_table(
     first = next(iter(found.values()))
     rows = {}
     for kind in sorted(first, key=lambda kind: -first[kind].estimate):
-        share = recall(baseline[kind].sum(axis=1)).mean()
-        row = {"errors": f"{baseline[kind][0, :, 1].sum():.0f}", label: f"{share:.0f} %"}
+        share = recall(control[kind].sum(axis=1)).mean()
+        row = {"errors": f"{control[kind][0, :, 1].sum():.0f}", LABELS[CONTROL]: f"{share:.0f} %"}
         for name, by_type in found.items():
             row[name] = f"{by_type[kind].estimate:+.1f}{'*' if (name, kind) in holm else ''}"
         rows[kind] = row

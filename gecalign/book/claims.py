@@ -145,18 +145,18 @@ def examples(sentence: str) -> None:
         _show(_of_run(sentence, evidence, above=0), kept=False)
 
 
-def share(hits: Sequence[bool] | Any, level: float = LEVEL) -> Interval:
+def share(hits: Sequence[bool] | Any) -> Interval:
     """Return the share of `hits` that are true, in per cent, with its interval (Wilson): evidence for `run`."""
     from scipy import stats
 
     count, n = sum(map(bool, hits)), len(hits)
     if n == 0:
-        return Interval(math.nan, math.nan, math.nan, "Wilson", 0, 0, level)
-    bounds = stats.binomtest(count, n).proportion_ci(level, "wilson")
-    return Interval(100 * float(bounds.low), 100 * float(bounds.high), 100 * count / n, "Wilson", n, 0, level)
+        return Interval(math.nan, math.nan, math.nan, "Wilson", 0, 0, LEVEL)
+    bounds = stats.binomtest(count, n).proportion_ci(LEVEL, "wilson")
+    return Interval(100 * float(bounds.low), 100 * float(bounds.high), 100 * count / n, "Wilson", n, 0, LEVEL)
 
 
-def mean(values: Sequence[float] | Any, level: float = LEVEL) -> Interval:
+def mean(values: Sequence[float] | Any) -> Interval:
     """Return the mean of independent values with its interval by Student's t: evidence for `run`."""
     import numpy as np
     from scipy import stats
@@ -164,8 +164,8 @@ def mean(values: Sequence[float] | Any, level: float = LEVEL) -> Interval:
     row = np.asarray(values, dtype=float)
     n, middle = len(row), float(row.mean()) if len(row) else math.nan
     error = float(row.std(ddof=1)) / math.sqrt(n) if n > 1 else math.nan
-    half = float(stats.t.ppf((1 + level) / 2, n - 1)) * error if n > 1 else math.nan
-    return Interval(middle - half, middle + half, middle, "t", n, 0, level)
+    half = float(stats.t.ppf((1 + LEVEL) / 2, n - 1)) * error if n > 1 else math.nan
+    return Interval(middle - half, middle + half, middle, "t", n, 0, LEVEL)
 
 
 def _digits(width: float) -> int:

@@ -103,10 +103,10 @@ def differences(
     )
 
 
-def significant(found: Mapping[str, Difference], alpha: float = ALPHA) -> set[str]:
-    """Return the names of the differences that are found at level `alpha`, corrected for their number (Holm)."""
+def significant(found: Mapping[str, Difference]) -> set[str]:
+    """Return the names of the differences that are found at 5 %, corrected for their number (Holm)."""
     corrected = compare.holm({name: one.p_value for name, one in found.items()})
-    return {name for name, p in corrected.items() if p <= alpha}
+    return {name for name, p in corrected.items() if p <= ALPHA}
 
 
 def labelled(found: Mapping[str, Difference]) -> dict[str, Difference]:
@@ -131,9 +131,9 @@ def difference_table(found: Mapping[str, Difference]) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
-def by_metric(results: Results, systems: Sequence[str], baseline: str = CONTROL) -> dict[str, dict[str, Difference]]:
-    """Return differences to a baseline by every yardstick: by metric, then by system."""
-    return {metric.name: differences(results, baseline, metric, systems) for metric in metrics.METRICS}
+def by_metric(results: Results, systems: Sequence[str]) -> dict[str, dict[str, Difference]]:
+    """Return differences to the control by every yardstick: by metric, then by system."""
+    return {metric.name: differences(results, CONTROL, metric, systems) for metric in metrics.METRICS}
 
 
 def metric_table(found: Mapping[str, Mapping[str, Difference]]) -> pd.DataFrame:

@@ -27,7 +27,7 @@ class Selection:
 
 
 def select_on_the_test_set(
-    candidates: Sequence[Array], score: ScoreFunction, sentences: int, repeats: int = 1000, seed: int = 0
+    candidates: Sequence[Array], score: ScoreFunction, sentences: int, repeats: int = 1000
 ) -> Selection:
     """Choose the best candidate by a random part of the sentences, again and again, and score it on the rest.
 
@@ -45,7 +45,7 @@ def select_on_the_test_set(
     n = stacked.shape[1]
     if not 0 < sentences < n:
         raise ValueError(f"sentences is {sentences}; expected at least 1, and fewer than the {n} that there are.")
-    rng, total = np.random.default_rng(seed), stacked.sum(axis=1)
+    rng, total = np.random.default_rng(0), stacked.sum(axis=1)
     reported, elsewhere = np.empty(repeats), np.empty(repeats)
     for i in range(repeats):
         part = stacked[:, rng.choice(n, sentences, replace=False)].sum(axis=1)
@@ -80,9 +80,9 @@ def is_zero(hypotheses: Sequence[str], references: Sequence[str]) -> npt.NDArray
     return np.array(scores) == 0
 
 
-def lazy(hypotheses: Sequence[str], sources: Sequence[str], share: float, seed: int = 0) -> list[str]:
+def lazy(hypotheses: Sequence[str], sources: Sequence[str], share: float) -> list[str]:
     """Return the hypotheses of a system that does nothing on a random share of the sentences."""
-    idle = np.random.default_rng(seed).random(len(sources)) < share
+    idle = np.random.default_rng(0).random(len(sources)) < share
     return [source if rest else text for text, source, rest in zip(hypotheses, sources, idle, strict=True)]
 
 

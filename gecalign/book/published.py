@@ -26,7 +26,6 @@ from gecalign.systems import LABELS, UNTRAINED
 if TYPE_CHECKING:
     import pandas as pd
 
-STUDY = "published study"
 SYSTEMS = ("copy", "base", "sft", "sft-continued", "dpo", "grpo")  # what `gecalign run all` evaluates
 SPLITS = ("validation", "test")  # the rows of the published study are the validation rows
 

@@ -110,11 +110,6 @@ def after_sft(study: Study, tell: Tell = lambda name: None) -> list[Check]:
     return _examined(Patient(study), AFTER_SFT, tell)
 
 
-def examine(study: Study, tell: Tell = lambda name: None) -> list[Check]:
-    """Return all checks of a study, cheapest first; trains SFT if that was not done yet."""
-    return [*before_training(study, tell), *after_sft(study, tell)]
-
-
 def _examined(patient: Patient, examinations: Mapping[str, Examination], tell: Tell = lambda name: None) -> list[Check]:
     found: list[Check] = []
     same: dict[str, str] = {}  # what was raised -> the check that it was raised in first

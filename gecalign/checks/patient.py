@@ -29,6 +29,7 @@ Status = Literal["pass", "warn", "fail"]
 Finding = tuple[Status, str]  # one of several things that a check looks at, and what there is to say of it
 
 ROWS = 8  # that are looked at token by token
+LISTED = 4  # names of a row
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,12 +102,12 @@ class Patient:
         sizes = {"hidden_size": 8, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 1}
         return LlamaForCausalLM(LlamaConfig(vocab_size=len(tokenizer), **sizes, **special))
 
-    def pairs(self, count: int = ROWS) -> list[PreferencePair]:
+    def pairs(self) -> list[PreferencePair]:
         """Return pairs in which the corpus's correction is preferred to its source, to be had without any model."""
         prompt, found = self.profile.prompt, list[PreferencePair]()
         for e in self.train:
             reference = several(e.reference)[0]
-            if e.source != reference and len(found) < count:
+            if e.source != reference and len(found) < ROWS:
                 chosen, rejected = (prompts.completion(text) for text in (reference, e.source))
                 found.append(PreferencePair(e.id, prompts.render(prompt, e.source), chosen, rejected, e.source,
                                             e.reference, 1.0, 0.0, None, None, "bleu", "reference"))  # fmt: skip
@@ -138,7 +139,7 @@ def worst(*found: Status) -> Status:
     return max(found, key=("pass", "warn", "fail").index)
 
 
-def listed(names: Sequence[str], most: int = 4) -> str:
+def listed(names: Sequence[str]) -> str:
     """Return names in a row, no more than a reader takes in."""
-    more = [f"{len(names) - most} more"] if len(names) > most else []
-    return ", ".join([*names[:most], *more])
+    more = [f"{len(names) - LISTED} more"] if len(names) > LISTED else []
+    return ", ".join([*names[:LISTED], *more])

@@ -5,9 +5,9 @@ cleaned as the rows of a corpus are (`examples.cleaned`); outputs are, too, so t
 are waiting are corrected together, `AT_ONCE` at most: a file is corrected in full batches, and who types, or sends a
 line now and then, waits for no other line.
 
-Lines end as they do in every file (`gecalign.textfiles`), and a file may be compressed or in UTF-16, as there. A stream
-is read line by line, in one encoding; what can be seen of it in time is refused as a file would be: what is no text,
-JSON, a table, M2.
+Lines end as they do in every file (`gecalign.corpus.textfiles`), and a file may be compressed or in UTF-16, as there.
+A stream is read line by line, in one encoding; what can be seen of it in time is refused as a file would be: what is no
+text, JSON, a table, M2.
 """
 
 from __future__ import annotations

@@ -207,15 +207,11 @@ def study_(
     console.tell(f"results of {seeds} seeds: {target} ({size:.1f} MB)")
 
 
-def _evaluated(study: Study, split: str = "test") -> list[SystemEvaluation]:
-    return [study.evaluation(system, split) for system in COMPARED]
-
-
 def _print_all(study: Study) -> None:
     """Print the scores on test, and on what the corpus itself sets apart; with a mismatched prompt, too, if so set."""
     for split in ("test", "validation") if study.examples("validation") else ("test",):
         console.tell(f"{split}:")
-        _print_scores(_evaluated(study, split))
+        _print_scores([study.evaluation(system, split) for system in COMPARED])
         if other := study.profile.mismatched_prompt:
             trained = [system for system in COMPARED if system not in ("copy", "base")]
             mismatched = [study.evaluation(s, split, prompt=other, allow_other_prompt=True) for s in trained]

@@ -52,7 +52,7 @@ def test_figures_are_on_our_scale_and_equal_what_the_source_writes(figures):
 
 
 def test_the_final_table_of_the_published_study_is_there(figures):
-    final = figures[(figures["study"] == published.STUDY) & (figures["prompt"] == "Fix grammar: {source}")]
+    final = figures[(figures["study"] == "published study") & (figures["prompt"] == "Fix grammar: {source}")]
     assert dict(zip(final["system"], final["value"], strict=True)) == {"sft": 46.77, "dpo": 47.16, "grpo": 47.12}
     assert final["rows"].eq(485).all()
 
