@@ -1,7 +1,7 @@
 """Outputs compared, said in words, drawn: `report.build` for whoever trains nothing here.
 
 - `comparing`: several systems by every yardstick; `verdicts`: what that says of each; `inputs`: what is compared
-- `words`, `html`: a report in words and tables, and as one page
+- `words`, `html`: a report in words and tables, and as one page (`page.html.jinja`)
 - `plots`: figures; `beside`: one run beside those of the record; `markup`: edits made visible
 """
 
