@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, get_args, get_type_hints
@@ -12,7 +11,7 @@ from typing import Any, get_args, get_type_hints
 import numpy as np
 import pytest
 
-from gecalign import cli, config
+from gecalign import config
 from gecalign.config import PROFILES, Profile, profile
 from gecalign.models import loading
 from gecalign.preferences import pairs
@@ -131,14 +130,6 @@ def test_every_profile_is_inside():
         config.check(chosen)
 
 
-def refusal(capsys, monkeypatch, *arguments: str) -> str:
-    monkeypatch.setattr(sys, "argv", ["gecalign", *arguments])
-    with pytest.raises(SystemExit) as end:
-        cli.main()
-    assert end.value.code == 1
-    return capsys.readouterr().err
-
-
 @pytest.mark.parametrize(
     ("assignment", "words"),
     [
@@ -181,10 +172,10 @@ def refusal(capsys, monkeypatch, *arguments: str) -> str:
 )
 @pytest.mark.parametrize("command", [["run", "sft"], ["doctor", "--quick"], ["plan"], ["trial"]])
 def test_the_command_line_refuses_a_setting_at_once_and_makes_nothing(
-    capsys, monkeypatch, tmp_path, command, assignment, words
+    message, monkeypatch, tmp_path, command, assignment, words
 ):
     monkeypatch.setenv("GECALIGN_RUNS", str(tmp_path / "runs"))
-    shown = refusal(capsys, monkeypatch, *command, "--profile", "smoke", "--set", assignment)
+    shown = message(*command, "--profile", "smoke", "--set", assignment)
     assert words in shown
     assert len(shown.splitlines()) == 1
     assert not (tmp_path / "runs").exists()

@@ -97,12 +97,6 @@ def test_the_doctor_prints_a_line_a_check(settings):
     assert any("reward signal" in line for line in lines)
 
 
-def test_the_doctor_fails_where_a_check_does(settings):
-    result = CliRunner().invoke(cli.app, ["doctor", *settings, "--set=pairs.count=5000"])
-    assert result.exit_code == 1
-    assert "FAIL  pairs" in result.stdout
-
-
 def test_a_trial_goes_into_the_log_and_is_printed(settings, tmp_path):
     log = tmp_path / "trials.csv"
     shown = call("trial", "--systems", "dpo", "--log", log, "--note", "a question", *settings)
@@ -255,30 +249,6 @@ def test_what_was_changed_in_the_texts_is_said_beside_the_scores(tmp_path):
     assert expected.pop("notes") == []
     assert shown == expected
     assert console("score", str(path)).stderr.strip() == f"gecalign: {note}"
-
-
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (["run", "data", "--profile", "tinny"], "unknown profile 'tinny'. Did you mean 'tiny'?"),
-        (["profiles", "tinny"], "unknown profile 'tinny'"),
-        (
-            ["run", "stf", "--profile", "smoke"],
-            "unknown product 'stf'. Products: data, samples, pairs, sft, sft-continued, sft-fresh",
-        ),
-        (["run", "data", "--set", "sft.steps"], "--set takes part.field=value"),
-        (["run", "data", "--set", "steps=3"], "--set takes part.field=value"),
-        (["run", "data", "--set", "sft.stepz=3"], "'sft' has no field 'stepz'"),
-        (["run", "data", "--set", "sft.steps=many"], "sft.steps must be of type int"),
-        (["run", "data", "--set", "data.source=absent.jsonl"], "there is no file absent.jsonl"),
-        (["correct", "  "], "there is nothing to correct"),
-        (["score", "absent.txt"], "there is no file absent.txt"),
-    ],
-)
-def test_a_mistake_is_answered_in_one_line_without_a_traceback(message, arguments, words):
-    shown = [line for line in message(*arguments).splitlines() if not line.startswith("[data] making")]
-    assert len(shown) == 1
-    assert shown[0].startswith(f"gecalign: {words}")
 
 
 def test_a_text_that_is_too_long_is_refused_with_what_to_do(message, settings):

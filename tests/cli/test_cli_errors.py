@@ -1,13 +1,12 @@
 """What the command line says of mistakes: what was typed, and a way out. Nothing here loads a model."""
 
 import json
-import sys
 from pathlib import Path
 
 import factories
 import pytest
 
-from gecalign import cli, export, settings
+from gecalign import export, settings
 from gecalign.checks import doctor
 from gecalign.checks.patient import Check
 from gecalign.config import PROFILES
@@ -22,17 +21,11 @@ def _runs(monkeypatch, tmp_path):
 
 
 @pytest.fixture
-def message(capsys, monkeypatch):
-    """Return a function that calls `main`, as the console script does, and gives what it says on stderr."""
+def message(message):
+    """Return the same function, which sees to it that what is said is one line."""
 
     def of(*arguments: object) -> str:
-        monkeypatch.setattr(sys, "argv", ["gecalign", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-        assert stop.value.code == 1
-        said = "".join(
-            line for line in capsys.readouterr().err.splitlines(True) if not line.startswith("[data] making")
-        )
+        said = "".join(line for line in message(*arguments).splitlines(True) if not line.startswith("[data] making"))
         assert len(said.splitlines()) == 1, said
         return said
 
@@ -62,7 +55,14 @@ MISTAKES = [
     (["sweep", "--log", "{folder}"], "--log: {folder} is a folder"),
     (["trial", "--log", "{file}"], "{file} is no experiment log of this version: it has a; expected"),
     (["sweep", "--log", "{file}"], "{file} is no table of checkpoints: it has the columns a, b; expected"),
+    # names of profiles and products
     (["run", "data", "--profile", "", "--seed", "0"], "unknown profile ''"),
+    (["run", "data", "--profile", "tinny"], "unknown profile 'tinny'. Did you mean 'tiny'?"),
+    (["profiles", "tinny"], "unknown profile 'tinny'"),
+    (
+        ["run", "stf", "-p", "smoke"],
+        "unknown product 'stf'. Products: data, samples, pairs, sft, sft-continued, sft-fresh",
+    ),
     # names of systems, before the first of them is trained
     (["trial", "--systems", "sft,dop"], "'dop' is no trained system. Trained systems: sft"),
     (["trial", "--systems", "base"], "'base' is no trained system"),
@@ -70,7 +70,12 @@ MISTAKES = [
     # settings as they were typed
     (["run", "data", "--set", "decoding.samples=many"], "decoding.samples must be of type int"),
     (["run", "data", "--set", "data.source=some/where"], "'some/where' is neither"),
+    (["run", "data", "--set", "data.source=absent.jsonl"], "there is no file absent.jsonl"),
     (["run", "data", "--set", "x.y=1"], "a profile has no part 'x'"),
+    (["run", "data", "--set", "sft.stepz=3"], "'sft' has no field 'stepz'"),
+    (["run", "data", "--set", "sft.steps"], "--set takes part.field=value"),
+    # files
+    (["score", "absent.txt"], "there is no file absent.txt"),
     # options that rule each other out
     (["correct", "x", "--model", "{folder}", "--seed", "1"], "--seed does not go with --model, which brings its own."),
     (["correct", "x", "--model", "{file}"], "there is no folder {file}"),
@@ -118,7 +123,6 @@ def test_a_report_that_cannot_be_written_leaves_the_earlier_one(message, tmp_pat
     page.write_text("good")
     monkeypatch.setattr(html, "page", lambda made: "half \ud800")
     x, y, s, r = (tmp_path / f"{name}.txt" for name in "xysr")
-    monkeypatch.setattr(sys, "argv", [])
     said = message("compare", x, y, "--sources", s, "--references", r, "--resamples", 100, "--html", page)
     assert "surrogates" in said
     assert page.read_text() == "good"

@@ -21,6 +21,10 @@ from gecalign.statistics import compare
 from gecalign.study import Study, existing
 from gecalign.systems import LABELS
 
+FILES = {
+    "model.safetensors", "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json",
+    "README.md", "gecalign.json",
+}  # fmt: skip
 HOSTILE = 'go <script>alert(1)</script> | **x** [y](http://z.org) `c` www.evil.org $a$ a_b_c \x1b[31m &lt; "q"'
 
 
@@ -62,11 +66,14 @@ def other(study: Study, **changes: object) -> Study:
     return study.variant(study.profile.variant(**changes))
 
 
+def subject(study: Study, profile: config.Profile, **changes: object) -> model_card.Subject:
+    """Return a DPO model of the study that nobody has evaluated, as if it were of a profile."""
+    usual = {"system": "dpo", "name": "m", "address": ".", "decoding": profile.decoding, "examples": []}
+    return model_card.Subject(profile, 0, chain=existing.chain(study, "dpo"), evaluations={}, **usual | changes)
+
+
 def test_the_folder_holds_the_stage_and_what_describes_it_and_nothing_else(study, exported):
-    assert {path.name for path in exported.iterdir()} == {
-        "model.safetensors", "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json",
-        "README.md", "gecalign.json",
-    }  # fmt: skip
+    assert {path.name for path in exported.iterdir()} == FILES
     assert [path.name for path in exported.parent.iterdir()] == ["model"]  # nothing half-written beside it
     stage = study.dpo().folder / "model"
     for name in ("model.safetensors", "config.json", "tokenizer.json"):
@@ -93,8 +100,7 @@ def test_the_snippet_renders_exactly_the_training_prompt(exported):
 @pytest.mark.parametrize("template", ['é "quoted" \\ {source}\n```\n→', "'{source}' 😀 \u2028x"])
 def test_any_prompt_survives_the_card(study, template):
     profile = replace(study.profile, prompt=config.Prompt(template))
-    subject = model_card.Subject(profile, 0, "dpo", "m", ".", profile.decoding, existing.chain(study, "dpo"), {}, [])
-    text = str(model_card.card(subject, "unknown"))
+    text = str(model_card.card(subject(study, profile), "unknown"))
     names: dict = {}
     exec(next(line for line in text.split("\n") if line.startswith("TEMPLATE")), names)
     assert names["TEMPLATE"] == template
@@ -114,10 +120,8 @@ def test_generation_settings_are_ours(study, exported):
 def test_sampled_decoding_is_exported_as_such(study, tmp_path):
     from transformers import GenerationConfig
 
-    chain = existing.chain(study, "dpo")
     sampling = replace(study.profile.decoding, temperature=0.7, top_p=0.9)
-    subject = model_card.Subject(study.profile, 0, "dpo", "m", ".", sampling, chain, {}, [])
-    folder_of._write(subject, tmp_path)
+    folder_of._write(subject(study, study.profile, decoding=sampling), tmp_path)
     found = GenerationConfig.from_pretrained(tmp_path)
     assert (found.do_sample, found.temperature, found.top_p, found.top_k) == (True, 0.7, 0.9, 0)
     assert "at temperature 0.7" in (tmp_path / "README.md").read_text()
@@ -211,11 +215,8 @@ def test_text_from_data_can_neither_break_the_card_nor_become_html(study):
     escaped = model_card.escape(HOSTILE)
     assert "\n" not in escaped
     assert "\x1b" not in escaped
-    chain = existing.chain(study, "dpo")
-    subject = model_card.Subject(
-        study.profile, 0, "dpo", "m", ".", study.profile.decoding, chain, {}, [(HOSTILE, "---\n# " + HOSTILE)]
-    )
-    text = str(model_card.card(subject, "unknown"))
+    hostile = subject(study, study.profile, examples=[(HOSTILE, "---\n# " + HOSTILE)])
+    text = str(model_card.card(hostile, "unknown"))
     rendered = MarkdownIt("gfm-like", {"linkify": False}).render(text.partition("## Examples")[2].partition("\n## ")[0])
     assert rendered.count("<td>") == 2
     for tag in ("<script", "<strong", "<a ", "<code", "<em", "<h1", "<hr"):
@@ -227,10 +228,8 @@ def test_text_from_data_can_neither_break_the_card_nor_become_html(study):
 
 def test_a_hub_base_and_hub_data_are_named_with_revision_and_licence(study):
     profile = config.profile("smollm-135m")
-    subject = model_card.Subject(
-        profile, 0, "grpo", "SmolLM-135M-gec-grpo", "me/x", profile.decoding, existing.chain(study, "dpo"), {}, []
-    )
-    card = model_card.card(subject, licences.of(profile.model))
+    made = subject(study, profile, system="grpo", name="SmolLM-135M-gec-grpo", address="me/x")
+    card = model_card.card(made, licences.of(profile.model))
     assert card.data.license == "apache-2.0"
     assert card.data.base_model == "HuggingFaceTB/SmolLM-135M"
     assert card.data.datasets == ["grammarly/coedit"]
@@ -243,8 +242,7 @@ def test_a_hub_base_and_hub_data_are_named_with_revision_and_licence(study):
 def test_the_card_of_a_llama_says_what_its_licence_asks_for(study):
     profile = config.profile("llama-3.2-1b")
     name = model_card.name(profile.model, "dpo")
-    subject = model_card.Subject(profile, 0, "dpo", name, ".", profile.decoding, existing.chain(study, "dpo"), {}, [])
-    card = model_card.card(subject, licences.of(profile.model))
+    card = model_card.card(subject(study, profile, name=name), licences.of(profile.model))
     assert (card.data.license, name) == ("llama3.2", "Llama-3.2-1B-gec-dpo")
     assert "**Built with Llama.** " + licences.LLAMA_NOTICE in card.text
     assert licences.LLAMA_ADDRESS in card.text
@@ -398,10 +396,7 @@ def test_what_is_pushed_is_the_export_and_nothing_that_lies_beside_it(hub, copy)
     assert export.push(copy, "me/gec") == "https://huggingface.co/me/gec"
     assert asked.asked["create"] == ("me/gec", {"private": None, "exist_ok": True})
     assert asked.asked["upload"]["repo_id"] == "me/gec"
-    assert asked.asked["files"] == {
-        "model.safetensors", "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json",
-        "README.md", "gecalign.json",
-    }  # fmt: skip
+    assert asked.asked["files"] == FILES
 
 
 def test_a_private_push_never_goes_to_a_public_repository(hub, copy):
@@ -488,8 +483,6 @@ def test_a_model_folder_without_a_record_wants_its_prompt(copy, message, exporte
         (["--model", "{copy}", "--prompt", "Fix:"], "was trained with the prompt"),
         (["--model", "{copy}", "--system", "dpo"], "--system does not go with --model, which brings"),
         (["--model", "{copy}", "--set", "sft.steps=3"], "--set does not go with --model, which brings"),
-        (["--prompt", "Fix: {source}"], "--prompt is for a --model FOLDER. Systems"),
-        (["--model", "{copy}/absent"], "there is no folder"),
         (["--model", "{damaged}"], "gecalign.json cannot be read"),
         (["--model", "{empty}", "--prompt", "Fix: {source}"], "is not a complete model folder"),
         (["--model", "{empty}", "--prompt", "Fix:"], "must contain {source} exactly once"),
@@ -515,7 +508,6 @@ def test_a_mistake_with_a_model_folder_is_answered_in_one_line(copy, message, tm
     [
         (["--system", "grpo"], "grpo of the profile local with seed 0 has not been trained yet. Train it first"),
         (["--system", "base"], "'base' is not trained"),
-        (["--system", "sft", "--private"], "--private is about the repository on the hub"),
         (["--system", "sft", "--push-to", "gec"], "--push-to takes user/name"),
     ],
 )
@@ -546,10 +538,6 @@ def test_correct_with_train_goes_ahead(shell, monkeypatch):
     assert asked == []  # 61 updates of SFT are another model than that of the fixture, which has 60
     CliRunner().invoke(cli.app, [*options, "--train"])
     assert asked == ["sft"]
-
-
-def test_a_text_that_does_not_fit_is_refused_with_what_to_do(exported, message):
-    assert "Shorten the text (one sentence a line)" in message("correct", "she go " * 300, "--model", exported)
 
 
 def test_the_prompt_of_an_export_is_the_one_it_was_trained_with(exported):
