@@ -21,8 +21,9 @@ from gecalign.metrics.edit_score import precision_recall_f
 from gecalign.metrics.scores import METRICS, Array, Metric
 from gecalign.report import markup
 from gecalign.statistics import compare, design
-from gecalign.statistics.compare import RESAMPLES, Difference, Equivalence, Interval, ScoreFunction
+from gecalign.statistics.compare import Difference, Equivalence, Interval
 from gecalign.statistics.design import ALPHA, POWER
+from gecalign.statistics.resampling import RESAMPLES, Resampling, ScoreFunction, influences
 from gecalign.systems import LABELS
 
 COPY = LABELS["copy"]  # the control that is always there: a system that does nothing
@@ -127,6 +128,7 @@ def build(
         raise ValueError(f"truncated is given for {unknown[0]!r}, which is none of the systems: {', '.join(texts)}.")
     compared = [name for name in texts if name != base]
     _check_settings(margin, resamples, len(compared))
+    how = Resampling(resamples, seed)
 
     counted: dict[str, dict[str, Array]] = {}
     scores: dict[str, dict[str, Interval]] = {}
@@ -140,11 +142,9 @@ def build(
         others = {name: rows[name] for name in compared}
         signature = one.signature(_per_sentence(several))
         notify(f"{one.name}: {resamples:,} resamples for the scores")
-        scores[one.name] = compare.intervals(rows, one.score, resamples, seed, signature=signature)
+        scores[one.name] = compare.intervals(rows, one.score, how, signature)
         notify(f"{one.name}: {resamples:,} resamples for the differences")
-        differences[one.name] = compare.paired_differences(
-            others, rows[base], one.score, resamples, seed, signature=signature
-        )
+        differences[one.name] = compare.paired_differences(others, rows[base], one.score, how, signature)
         counted[one.name], signatures[one.name] = rows, signature
 
     notify("what systems do")
@@ -185,7 +185,7 @@ def build(
         margin=margin,
         resamples=resamples,
         seed=seed,
-        level=compare.LEVEL,
+        level=how.level,
         alpha=ALPHA,
         power=POWER,
         notes=tuple(map(markup.visible, notes)),
@@ -315,7 +315,7 @@ def _examples(
     system: Sequence[str], baseline: Sequence[str], references: Sequence[tuple[str, ...]], sources: Sequence[str],
     rows: Array, base_rows: Array, metric: Metric,
 ) -> tuple[Contrast, ...]:  # fmt: skip
-    pull = (compare.influences(rows, metric.score) - compare.influences(base_rows, metric.score)) / len(rows)
+    pull = (influences(rows, metric.score) - influences(base_rows, metric.score)) / len(rows)
     differ = [int(i) for i in np.argsort(-pull, kind="stable") if system[i] != baseline[i]]
     most = [i for i in differ[:EXAMPLES] if pull[i] > 0] + [i for i in differ[-EXAMPLES:] if pull[i] < 0]
     return tuple(Contrast(i + 1, float(pull[i]), sources[i], references[i], baseline[i], system[i]) for i in most)
