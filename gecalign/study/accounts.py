@@ -11,6 +11,7 @@ import pandas as pd
 
 from gecalign.preferences import pairs
 from gecalign.runtime import store
+from gecalign.study.trained import two_temperatures
 from gecalign.systems import RECORDED, UNTRAINED
 
 if TYPE_CHECKING:
@@ -75,10 +76,8 @@ def _cost(study: Study, system: str) -> dict[str, Any]:
 
 
 def _samples_of(study: Study, system: str) -> store.Stage | None:
-    from gecalign.study.trained import SECOND_TEMPERATURE
-
     if system == "dpo-two-temperatures":
-        return study.variant(study.profile.variant(pairs__second_temperature=SECOND_TEMPERATURE)).samples()
+        return two_temperatures(study).samples()
     return study.samples() if system in ("dpo", "dpo-reference", "raft", "random-of-k") else None
 
 

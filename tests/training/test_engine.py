@@ -181,7 +181,7 @@ def test_a_batch_that_does_not_fit_is_cut_and_what_is_learnt_is_the_same(base, t
     shape = memory.shape_of(loading.load(base)[0].config)
     three = memory.step(shape, memory.Training(), 3, 40) / (1 - memory.MARGIN)
     monkeypatch.setattr(memory, "free", lambda engine: int(three))
-    monkeypatch.setattr(memory, "micro_batch", lambda batch, length, *rest, **more: fitting(batch, 40, *rest, **more))
+    monkeypatch.setattr(memory, "micro_batch", lambda batch, rows, *rest: fitting(batch, memory.Rows(40), *rest))
     assert sft(base, tmp_path / "little")["micro_batch"] == 2
     assert close(whole, tmp_path / "little")
 

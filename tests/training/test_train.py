@@ -16,6 +16,7 @@ from gecalign.config import SFT
 from gecalign.corpus.examples import Example
 from gecalign.models import loading, memory
 from gecalign.models.decode import decode
+from gecalign.models.memory import Rows
 from gecalign.runtime import processes
 from gecalign.study import Study
 from gecalign.training import arguments, estimates, loop
@@ -386,7 +387,7 @@ def test_time_is_taken_when_an_accelerator_has_done_its_work(monkeypatch):
 
 def test_where_a_row_does_not_fit_one_process_all_of_them_say_so(base, monkeypatch):
     model, _ = loading.load(base)
-    asked = SETTINGS, model, run(Path()), arguments.Rows(40)
+    asked = SETTINGS, model, run(Path()), Rows(40)
     monkeypatch.setattr(processes, "gather", lambda mine: [*mine, (2, "")])
     assert arguments.micro_batch(*asked) == 2
     monkeypatch.setattr(processes, "gather", lambda mine: [*mine, (0, "not even one row fits there")])
