@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gecalign import config, metrics, prompts
 from gecalign.corpus.examples import Example
@@ -21,6 +21,9 @@ from gecalign.metrics.behaviour import Behaviour, behaviour
 from gecalign.metrics.predictions import Prediction
 from gecalign.runtime import processes, store
 from gecalign.runtime.store import Stage
+
+if TYPE_CHECKING:
+    from gecalign.models.decode import Completion
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,14 @@ def check_askable(examples: Sequence[Example], split: str, decoding: config.Deco
             f"an evaluation scores one hypothesis a sentence, and decoding__samples is {decoding.samples}. "
             "Set it to 1; for more samples call gecalign.models.decode.decode."
         )
+
+
+def predicted(examples: Sequence[Example], outputs: Sequence[Sequence[Completion]]) -> list[Prediction]:
+    """Return what a model wrote for examples, its first completion of each."""
+    return [
+        Prediction(e.id, e.source, e.reference, prompts.hypothesis(o.text), o.tokens, o.truncated)
+        for e, (o, *_) in zip(examples, outputs, strict=True)
+    ]
 
 
 def write(written: Sequence[Prediction], folder: Path) -> dict[str, Any]:

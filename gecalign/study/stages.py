@@ -310,13 +310,10 @@ class Study:
             return self._predict_best(examples, decoding, prompt)
         asked = [prompts.render(prompt, example.source) for example in examples]
         outputs = decode(
-            *self.model(system), asked, decoding,
+            self.model(system), asked, decoding,
             seed=self.seed, progress=f"decoding {system}", engine=self.profile.engine,
         )  # fmt: skip
-        return [
-            Prediction(e.id, e.source, e.reference, prompts.hypothesis(o.text), o.tokens, o.truncated)
-            for e, (o, *_) in zip(examples, outputs, strict=True)
-        ]
+        return evaluation.predicted(examples, outputs)
 
     def _predict_best(
         self, examples: Sequence[Example], decoding: config.Decoding, prompt: config.Prompt

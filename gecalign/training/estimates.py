@@ -56,7 +56,7 @@ def of_groups(trainer: Any, examples: Sequence[Example], settings: config.Online
         asking.decoding.batch_tokens,
     )
     start = time.perf_counter()
-    written = decode(trainer.model, trainer.processing_class, asked, sampling, engine=engine)
+    written = decode((trainer.model, trainer.processing_class), asked, sampling, engine=engine)
     generating = seconds_since(start)
     texts = [ask + sample.text for ask, group in zip(asked, written, strict=True) for sample in group]
     lengths = [len(ids) for ids in trainer.processing_class(texts)["input_ids"]]

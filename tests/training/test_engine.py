@@ -154,7 +154,7 @@ def test_decoding_computes_in_the_precision_of_the_engine(base):
     seen = []
     model.model.layers[0].mlp.register_forward_hook(lambda module, args, output: seen.append(output.dtype))
     for precision in ("fp32", "bf16"):
-        decode(model, tokenizer, ["a"], Decoding(max_new_tokens=1), engine=Engine(precision=precision))
+        decode((model, tokenizer), ["a"], Decoding(max_new_tokens=1), engine=Engine(precision=precision))
     assert seen == [torch.float32, torch.bfloat16]
     assert model.dtype == torch.float32
 
@@ -167,7 +167,7 @@ def test_frozen_weights_are_converted_once_and_frozen_afterwards(base):
         lambda module, _: frozen.append(not any(w.requires_grad for w in module.parameters()))
     )
     for precision in ("fp32", "bf16"):
-        decode(model, tokenizer, ["a"], Decoding(max_new_tokens=1), engine=Engine(precision=precision))
+        decode((model, tokenizer), ["a"], Decoding(max_new_tokens=1), engine=Engine(precision=precision))
     assert frozen == [True, False]  # autocast keeps copies of those only that have a gradient
     assert not any(weight.requires_grad for weight in model.parameters())
 
@@ -327,7 +327,7 @@ def test_what_vllm_writes_is_filed_under_its_prompt(base, vllm, monkeypatch):
     monkeypatch.setattr(vllm_sampling, "AT_ONCE", 3)
     model, tokenizer = loading.load(base)
     asked = [example.source for example in factories.examples(7)]
-    drawn = vllm_sampling.draw(model, tokenizer, asked, Decoding(1.0, samples=2), Engine(sampler="vllm-colocate"))
+    drawn = vllm_sampling.draw((model, tokenizer), asked, Decoding(1.0, samples=2), Engine(sampler="vllm-colocate"))
     ends = [tokenizer.decode(ids[-3:]) for ids in tokenizer(asked)["input_ids"]]
     assert [[one.text for one in group] for group in drawn] == [[end, end] for end in ends]
 
@@ -336,15 +336,13 @@ def test_a_server_is_left_when_it_has_answered(base, vllm, monkeypatch):
     left = []
     client = SimpleNamespace(close_communicator=lambda: left.append(True))
     monkeypatch.setattr(vllm, "vllm_client", client, raising=False)
-    model, tokenizer = loading.load(base)
-    vllm_sampling.draw(model, tokenizer, ["a"], Decoding(1.0, max_new_tokens=2), Engine(sampler="vllm-server"))
+    vllm_sampling.draw(loading.load(base), ["a"], Decoding(1.0, max_new_tokens=2), Engine(sampler="vllm-server"))
     assert left == [True]  # or the samples of pairs would keep GRPO from its port
 
 
 def test_a_server_is_asked_at_its_address(base, vllm):
-    model, tokenizer = loading.load(base)
     engine = Engine(sampler="vllm-server", vllm_url="http://other:9000")
-    vllm_sampling.draw(model, tokenizer, ["a", "b"], Decoding(1.0, samples=2, max_new_tokens=2), engine)
+    vllm_sampling.draw(loading.load(base), ["a", "b"], Decoding(1.0, samples=2, max_new_tokens=2), engine)
     assert vllm.made[0].settings["server_base_url"] == "http://other:9000"
     assert vllm.made[0].settings["mode"] == "server"
 

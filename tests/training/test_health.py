@@ -262,7 +262,7 @@ def test_rewards_that_never_differ_teach_nothing(base, tmp_path):
 
 
 def test_a_start_that_is_chosen_because_the_rest_was_destroyed_says_both():
-    words = health.verdict({1: 65.0, 4: 0.0, 8: 1.0}, 65.0, 1, False, "sft__learning_rate, which is 1")
+    words = health.verdict(health.Course({1: 65.0, 4: 0.0, 8: 1.0}, 65.0, 1, False), "sft__learning_rate, which is 1")
     assert words.startswith("nothing was learnt: ")
     assert words.endswith("2 of 3 checkpoints score far below it: lower sft__learning_rate, which is 1.")
 

@@ -226,7 +226,7 @@ def test_the_chosen_step_has_the_highest_dev_bleu_in_the_log_and_the_model_repro
     assert facts["chosen_step"] == log["eval_bleu"].idxmax()
     assert facts["dev_bleu"] == log["eval_bleu"].max() > 0
     assert facts["lowest_loss_step"] == log["eval_loss"].idxmin()
-    outputs = decode(*loading.load(folder / "model"), [prompts.render(PROMPT, e.source) for e in DEV], DECODING)
+    outputs = decode(loading.load(folder / "model"), [prompts.render(PROMPT, e.source) for e in DEV], DECODING)
     hypotheses = [prompts.hypothesis(output.text) for (output,) in outputs]
     assert metrics.bleu.corpus(hypotheses, [e.reference for e in DEV]).value == facts["dev_bleu"]
 
