@@ -15,7 +15,7 @@ import test_train_dpo
 import test_train_grpo
 import together
 import torch
-from methods import DECODING, PROMPT, Interrupted, close, interrupt_after, run, same, unmoved, weights
+from methods import DECODING, PROMPT, Interrupted, close, cut_off_after, run, same, unmoved, weights
 from safetensors.torch import load_file
 from together import sft
 
@@ -69,10 +69,8 @@ def test_what_adapters_change_is_of_their_rank(base, adapted):
 
 
 def test_a_training_of_adapters_is_resumed_to_the_same_weights(base, adapted, tmp_path):
-    with pytest.MonkeyPatch.context() as patch:
-        interrupt_after(6, patch)
-        with pytest.raises(Interrupted):
-            sft(base, tmp_path, lora=ADAPTERS)
+    with cut_off_after(6):
+        sft(base, tmp_path, lora=ADAPTERS)
     sft(base, tmp_path, lora=ADAPTERS)
     assert same(adapted[0], tmp_path)
 
