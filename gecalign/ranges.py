@@ -83,11 +83,6 @@ class Text:
 Limits = Range | Choice | Text
 
 
-def at_least(low: float, why: str) -> Range:
-    """Return the range of all numbers from `low` on."""
-    return Range(low, why=why)
-
-
 def above(low: float, why: str) -> Range:
     """Return the range of all numbers above `low`."""
     return Range(low, why=why, low_open=True)

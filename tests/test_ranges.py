@@ -217,7 +217,7 @@ def test_the_words_are_those_that_are_understood():
 def test_a_range_shows_its_ends_as_they_are():
     assert str(Range(0, 1, low_open=True)) == "above 0 and at most 1"
     assert str(Range(0.01, 100, beside=0)) == "0, or at least 0.01 and at most 100"
-    assert str(ranges.at_least(0, "")) == "a number at least 0"
+    assert str(ranges.Range(0)) == "a number at least 0"
 
 
 # As they were recorded: results are found by these.

@@ -163,11 +163,6 @@ def first_samples(sampled: Sequence[Sampled], objective: Objective | None = None
     return [Example(p.id, p.source, p.reference, texts[0]) for p, texts in complete if texts]
 
 
-def sampled_prompts(examples: Sequence[Example], samples: Sequence[Sequence[Sample]]) -> list[Sampled]:
-    """Return the examples, each with its samples."""
-    return [Sampled(e.id, e.source, e.reference, tuple(s)) for e, s in zip(examples, samples, strict=True)]
-
-
 def cooler_chosen(pairs: Sequence[PreferencePair]) -> tuple[int, int]:
     """Return how many of the pairs drawn at two temperatures chose the cooler sample, and how many there are.
 

@@ -53,7 +53,6 @@ if TYPE_CHECKING:
     from gecalign.study import Study
 
 WITHOUT_TEXTS = (jfleg.NAME,)  # corpora whose texts may not be passed on
-DECODINGS = ("greedy", "sampled")
 PREDICTED = ("hypothesis", "tokens", "truncated")
 TEXTS = ("source", "reference")
 # Tables of one run, by the name of their file: what a study's seed gives, a column `seed` in front.

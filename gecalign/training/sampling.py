@@ -58,10 +58,10 @@ def draw(policy: Loaded, examples: Sequence[Example], settings: config.Pairs, as
         )
     # in turn, so that the first two of a prompt are of both temperatures
     drawn = [
-        [sample for turn in zip(*groups, strict=True) for sample in turn]
+        tuple(sample for turn in zip(*groups, strict=True) for sample in turn)
         for groups in zip(*by_temperature, strict=True)
     ]
-    return pairs.sampled_prompts(examples, drawn)
+    return [pairs.Sampled(e.id, e.source, e.reference, kept) for e, kept in zip(examples, drawn, strict=True)]
 
 
 def _draw(policy: Loaded, asked: Sequence[str], asking: Asking, progress: str) -> list[list[Completion]]:
