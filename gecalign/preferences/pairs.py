@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from gecalign import prompts
@@ -193,21 +193,15 @@ def subjects(pairs: Sequence[PreferencePair], examples: Sequence[Example]) -> di
     return counts
 
 
-def write(rows: Sequence[PreferencePair] | Sequence[Sampled], path: Path) -> None:
-    """Write pairs or samples as JSONL."""
-    lines = [json.dumps(asdict(row), ensure_ascii=False) + "\n" for row in rows]
-    path.write_text("".join(lines), encoding="utf-8", newline="\n")
-
-
 def read(path: Path) -> list[PreferencePair]:
-    """Read the pairs that `write` wrote."""
+    """Read pairs that were written as JSONL."""
     with path.open(encoding="utf-8") as file:
         rows = [json.loads(line) for line in file]
     return [PreferencePair(**row | {"reference": as_reference(row["reference"])}) for row in rows]
 
 
 def read_sampled(path: Path) -> list[Sampled]:
-    """Read the samples that `write` wrote."""
+    """Read samples that were written as JSONL."""
     with path.open(encoding="utf-8") as file:
         rows = [json.loads(line) for line in file]
     return [

@@ -24,16 +24,8 @@ def checkpoints(study: Study) -> pd.DataFrame:
     for system in trained():
         log = study.log(system).dropna(subset=["eval_bleu"])
         chosen = log["step"] == study.trained(system).facts["chosen_step"]
-        found.append(
-            pd.DataFrame(
-                {
-                    "system": system,
-                    "step": log["step"].astype(int),
-                    "BLEU": log["eval_bleu"],
-                    "chosen": chosen,
-                }
-            )
-        )
+        columns = {"system": system, "step": log["step"].astype(int), "BLEU": log["eval_bleu"], "chosen": chosen}
+        found.append(pd.DataFrame(columns))
     return pd.concat(found)
 
 

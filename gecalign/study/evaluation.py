@@ -19,7 +19,7 @@ from gecalign.corpus.texts import Reference
 from gecalign.metrics import predictions
 from gecalign.metrics.behaviour import Behaviour, behaviour
 from gecalign.metrics.predictions import Prediction
-from gecalign.runtime import processes, store
+from gecalign.runtime import files, processes, store
 from gecalign.runtime.store import Stage
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def predicted(examples: Sequence[Example], outputs: Sequence[Sequence[Completion
 
 def write(written: Sequence[Prediction], folder: Path) -> dict[str, Any]:
     """Write predictions and their scores into a folder; return the facts worth recording."""
-    predictions.write(written, folder / "predictions.jsonl")
+    files.write_jsonl(written, folder / "predictions.jsonl")
     scores = _score(written)
     record = {"n": scores.n, **scores.row(), "signatures": scores.signatures()}
     store.write_text(folder / "metrics.json", json.dumps(record, indent=1) + "\n")

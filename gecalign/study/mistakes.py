@@ -127,14 +127,7 @@ def _trained_oddly(
         written = evaluation.predicted(dev, decode((model, tokenizer), asked, study.profile.decoding))
         return evaluation.write(written, folder) | {"unmoved": _unmoved(study.model(start)[0], model)}
 
-    spec = {
-        "start": study.identity(start),
-        "data": study.corpus.content,
-        "prompt": prompts.digest(study.profile.prompt),
-        "settings": dict(settings),
-        "decoding": asdict(study.profile.decoding),
-        "seed": study.seed,
-    }
+    spec = study.conditions | {"start": study.identity(start), "settings": dict(settings)}
     stage = store.obtain(study.folder, f"pitfall-{name}", spec, make)
     return evaluation.load(name, "dev", stage)
 

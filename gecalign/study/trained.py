@@ -12,7 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from gecalign import config, prompts
+from gecalign import config
 from gecalign.corpus.examples import Example
 from gecalign.preferences import pairs, rewards
 from gecalign.runtime import bars, store
@@ -210,14 +210,7 @@ def _train(
     make: Callable[[Path], dict],
     updates: str,
 ) -> Stage:
-    spec = {
-        **made_from,
-        "data": study.corpus.content,
-        "prompt": prompts.digest(study.profile.prompt),
-        "settings": asdict(settings),
-        "decoding": asdict(study.profile.decoding),
-        "seed": study.seed,
-    }
+    spec = study.conditions | made_from | {"settings": asdict(settings)}
     spec |= {"lora": asdict(study.profile.lora)} if study.profile.lora.rank else {}
     yardstick = study.profile.yardstick
     spec |= {"yardstick": asdict(yardstick)} if yardstick != config.Yardstick() else {}

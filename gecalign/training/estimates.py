@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -48,13 +49,8 @@ def of_groups(trainer: Any, examples: Sequence[Example], settings: config.Online
     """Estimate seconds and tokens of the whole training from one generation, and from learning from a part of it."""
     plan, engine = groups.plan(settings), asking.engine
     asked = [prompts.render(asking.prompt, example.source) for example in examples[: plan["prompts_a_generation"]]]
-    sampling = config.Decoding(
-        settings.temperature,
-        settings.top_p,
-        settings.group_size,
-        asking.decoding.max_new_tokens,
-        asking.decoding.batch_tokens,
-    )
+    drawn = {"temperature": settings.temperature, "top_p": settings.top_p, "samples": settings.group_size}
+    sampling = replace(asking.decoding, **drawn)
     start = time.perf_counter()
     written = decode((trainer.model, trainer.processing_class), asked, sampling, engine=engine)
     generating = seconds_since(start)

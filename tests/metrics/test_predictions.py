@@ -8,7 +8,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from gecalign.metrics.predictions import Prediction, read, read_parallel, write
+from gecalign.metrics.predictions import Prediction, read, read_parallel
+from gecalign.runtime import files
 
 ROWS = [
     {"id": "a", "source": "She go.", "reference": "She goes.", "hypothesis": "She goes."},
@@ -70,7 +71,7 @@ def test_our_own_predictions_are_read_back_with_what_was_cut_off(tmp_path):
         Prediction("1", "a", "b", "c" + "".join(SEPARATORS) + "d", 3, True),
         Prediction("2", "d", "e", ""),
     ]
-    write(predictions, tmp_path / "p.jsonl")
+    files.write_jsonl(predictions, tmp_path / "p.jsonl")
     assert read(tmp_path / "p.jsonl") == tuple(predictions)
     texts = read_parallel(tmp_path / "p.jsonl", None, [])
     assert texts.truncated == [True, False]
@@ -218,7 +219,7 @@ def test_our_own_predictions_saved_by_pandas_are_cut_off_as_often_as_they_were(t
     import pandas as pd
 
     predictions = [Prediction(str(i), f"s{i}", f"r{i}", f"h{i}", 3, i == 7) for i in range(50)]
-    write(predictions, tmp_path / "p.jsonl")
+    files.write_jsonl(predictions, tmp_path / "p.jsonl")
     frame, path = pd.read_json(tmp_path / "p.jsonl", lines=True), tmp_path / f"p2{suffix}"
     if suffix == ".parquet":
         frame.to_parquet(path)
