@@ -98,27 +98,16 @@ def test_windows_line_ends_and_a_byte_order_mark_do_not_matter(tmp_path):
     assert texts.hypotheses == ["She goes.", "", "It is."]
 
 
-@pytest.mark.parametrize("end", ["", "\n"])
-def test_the_last_line_may_end_without_a_line_end(tmp_path, end):
+@pytest.mark.parametrize(("text", "last"), [("a\nb\nc", "c"), ("a\nb\nc\n", "c"), ("a\nb\n\n", "")])
+def test_the_last_line_may_end_without_a_line_end_and_an_empty_last_output_is_an_empty_line(tmp_path, text, last):
     hypotheses = tmp_path / "h.txt"
-    hypotheses.write_text(f"a\nb\nc{end}")
+    hypotheses.write_text(text)
     texts = read_parallel(
         hypotheses,
         file(tmp_path / "s.txt", ROWS, ("source",)),
         [file(tmp_path / "r.txt", ROWS, ("reference",))],
     )
-    assert texts.hypotheses == ["a", "b", "c"]
-
-
-def test_an_empty_last_output_is_an_empty_last_line(tmp_path):
-    hypotheses = tmp_path / "h.txt"
-    hypotheses.write_text("a\nb\n\n")
-    texts = read_parallel(
-        hypotheses,
-        file(tmp_path / "s.txt", ROWS, ("source",)),
-        [file(tmp_path / "r.txt", ROWS, ("reference",))],
-    )
-    assert texts.hypotheses == ["a", "b", ""]
+    assert texts.hypotheses == ["a", "b", last]
 
 
 def test_counts_that_differ_name_both_files_and_counts(tmp_path):

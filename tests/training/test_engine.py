@@ -34,11 +34,6 @@ ADAPTERS = LoRA(rank=4, alpha=8)
 
 
 @pytest.fixture(scope="module")
-def base(tmp_path_factory) -> Path:
-    return factories.base_folder(tmp_path_factory.mktemp("engine") / "base")
-
-
-@pytest.fixture(scope="module")
 def whole(base, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("whole")
     sft(base, folder)

@@ -31,11 +31,6 @@ SFT = replace(test_train.SETTINGS, warmup_steps=0)
 DPO, GRPO = test_train_dpo.SETTINGS, test_train_grpo.SETTINGS
 
 
-@pytest.fixture(scope="module")
-def base(tmp_path_factory) -> Path:
-    return factories.base_folder(tmp_path_factory.mktemp("health") / "base")
-
-
 def sft(base: Path, folder: Path, settings=SFT, evaluate_early: bool = True, **more) -> dict:
     texts = demonstrations(test_train.ROWS, PROMPT)
     return by_sft.train(loading.load(base), texts, settings, run(folder, **more), evaluate_early)

@@ -40,11 +40,6 @@ SETTINGS = SFT(steps=12, batch_size=8, learning_rate=1e-2, warmup_steps=2, evalu
 ROWS = factories.examples(37)
 
 
-@pytest.fixture(scope="module")
-def base(tmp_path_factory) -> Path:
-    return factories.base_folder(tmp_path_factory.mktemp("train") / "base")
-
-
 def sft(base: Path, folder: Path, settings: SFT = SETTINGS, seed: int = 0, rows=ROWS, dev=DEV) -> dict:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(arguments, "LOG_ROWS", 3)  # every fourth update, so that losses are averaged over several

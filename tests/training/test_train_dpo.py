@@ -51,11 +51,6 @@ PAIRS = [pair(i, *texts) for i, texts in enumerate(factories.pairs(20, seed=3))]
 HELD_OUT = [pair(i, *texts) for i, texts in enumerate(factories.pairs(6, seed=4))]
 
 
-@pytest.fixture(scope="module")
-def base(tmp_path_factory) -> Path:
-    return factories.base_folder(tmp_path_factory.mktemp("dpo") / "base")
-
-
 def train_it(base: Path, folder: Path, settings: DPO = SETTINGS, pairs=PAIRS, held_out=HELD_OUT) -> dict:
     return dpo.train(loading.load(base), loading.load(base)[0], pairs, held_out, settings, run(folder))
 

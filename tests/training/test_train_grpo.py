@@ -33,11 +33,6 @@ SETTINGS = GRPO(
 ROWS = factories.examples(12, seed=5)
 
 
-@pytest.fixture(scope="module")
-def base(tmp_path_factory) -> Path:
-    return factories.base_folder(tmp_path_factory.mktemp("grpo") / "base")
-
-
 def train_it(base: Path, folder: Path, settings: GRPO = SETTINGS) -> dict:
     return grpo.train(loading.load(base), loading.load(base)[0], ROWS, settings, run(folder))
 

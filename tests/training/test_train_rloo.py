@@ -24,11 +24,6 @@ SETTINGS = RLOO(
 ROWS = factories.examples(12, seed=5)
 
 
-@pytest.fixture(scope="module")
-def base(tmp_path_factory) -> Path:
-    return factories.base_folder(tmp_path_factory.mktemp("rloo") / "base")
-
-
 def train_it(base: Path, folder: Path, settings: RLOO = SETTINGS) -> dict:
     return rloo.train(loading.load(base), loading.load(base)[0], ROWS, settings, run(folder))
 
