@@ -163,9 +163,8 @@ class _Planner:
         profile = study.profile
         if system.startswith("grpo"):
             size = system.removeprefix("grpo-")
-            return self._grpo(
-                study, system, designs.of_size(profile, int(size)).grpo if size.isdigit() else profile.grpo
-            )
+            settings = designs.of_size(profile, int(size)).grpo if size.isdigit() else profile.grpo
+            return self._grpo(study, system, settings)
         if system.startswith("dpo"):
             return self._dpo(study, system)
         if system in ("sft", "sft-unmasked"):
