@@ -49,8 +49,9 @@ def of_groups(trainer: Any, examples: Sequence[Example], settings: config.Online
     """Estimate seconds and tokens of the whole training from one generation, and from learning from a part of it."""
     plan, engine = groups.plan(settings), asking.engine
     asked = [prompts.render(asking.prompt, example.source) for example in examples[: plan["prompts_a_generation"]]]
-    drawn = {"temperature": settings.temperature, "top_p": settings.top_p, "samples": settings.group_size}
-    sampling = replace(asking.decoding, **drawn)
+    sampling = replace(
+        asking.decoding, temperature=settings.temperature, top_p=settings.top_p, samples=settings.group_size
+    )
     start = time.perf_counter()
     written = decode((trainer.model, trainer.processing_class), asked, sampling, engine=engine)
     generating = seconds_since(start)
