@@ -14,8 +14,10 @@ from collections.abc import Callable
 
 from gecalign import metrics, report
 from gecalign.statistics import compare
+from gecalign.statistics.resampling import Resampling
 
 SYSTEMS, SENTENCES, RESAMPLES = 10, 2000, 10_000
+HOW = Resampling(RESAMPLES)
 WORDS = [f"word{i}" for i in range(500)]
 
 
@@ -47,17 +49,17 @@ def main() -> None:
     def together() -> object:
         chosen = {name: rows[name] for name in others}
         return (
-            compare.intervals(rows, bleu.score, RESAMPLES),
-            compare.paired_differences(chosen, rows[baseline], bleu.score, RESAMPLES),
+            compare.intervals(rows, bleu.score, HOW),
+            compare.paired_differences(chosen, rows[baseline], bleu.score, HOW),
         )
 
     def one_by_one() -> object:
         return (
-            {name: compare.interval(found, bleu.score, RESAMPLES) for name, found in rows.items()},
-            {name: compare.paired_difference(rows[name], rows[baseline], bleu.score, RESAMPLES) for name in others},
+            {name: compare.interval(found, bleu.score, HOW) for name, found in rows.items()},
+            {name: compare.paired_difference(rows[name], rows[baseline], bleu.score, HOW) for name in others},
         )
 
-    compare.interval(rows[baseline], bleu.score, 10)  # loads SciPy
+    compare.interval(rows[baseline], bleu.score, Resampling(10))  # loads SciPy
     shared, found = seconds(together)
     alone, same = seconds(one_by_one)
     inputs, settings = report.Inputs(systems, references, references), report.Settings(resamples=RESAMPLES)

@@ -164,7 +164,7 @@ def decode_together(what: str, profile: config.Profile, sizes: Sizes, meter: met
         if what == "sampling":
             sampling.draw((model, tokenizer), asked, profile.pairs, Asking(profile.prompt, profile.decoding))
         else:
-            decode(model, tokenizer, [prompts.render(profile.prompt, e.source) for e in asked], profile.decoding)
+            decode((model, tokenizer), [prompts.render(profile.prompt, e.source) for e in asked], profile.decoding)
 
     call(rows[: len(rows) // 8])  # warms up
     for _ in range(sizes.calls):

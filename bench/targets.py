@@ -95,7 +95,7 @@ def best_of_16() -> str:
     dev = study.examples("dev")
     asked = [prompts.render(study.profile.prompt, example.source) for example in dev]
     sampled = replace(study.profile.decoding, temperature=1.0, samples=16)
-    groups = decode(*study.model("sft"), asked, sampled, seed=0, progress="16 samples a prompt")
+    groups = decode(study.model("sft"), asked, sampled, seed=0, progress="16 samples a prompt")
     texts = [prompts.hypothesis(completion.text) for group in groups for completion in group]
     rows = metrics.bleu.statistics(texts, [example.reference for example in dev for _ in range(16)])  # (16 n, k)
     best = metrics.bleu.sentence_score(rows).reshape(-1, 16).argmax(axis=1)
@@ -115,7 +115,7 @@ def greedy_time() -> str:
     asked = [prompts.render(study.profile.prompt, example.source) for example in study.examples("test")]
     model, tokenizer = study.model("sft")
     start = time.perf_counter()
-    decode(model, tokenizer, asked, study.profile.decoding)
+    decode((model, tokenizer), asked, study.profile.decoding)
     return f"{time.perf_counter() - start:.1f} s for {len(asked)} sentences"
 
 

@@ -58,6 +58,12 @@ def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.fixture(scope="session")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small random model and its tokenizer in a folder that no test changes."""
+    return factories.base_folder(tmp_path_factory.mktemp("small") / "base")
+
+
 @dataclass(frozen=True, slots=True)
 class SmallStudy:
     """The whole study with two seeds, run side by side on a small random model: its profile, products and results."""

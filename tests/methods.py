@@ -6,6 +6,8 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import factories
@@ -64,8 +66,9 @@ def log_probability(model, tokenizer, source: str, completion: str) -> float:
     return sum(float(scored[i - 1, ids[i]]) for i in range(len(asked), len(ids)))
 
 
-def interrupt_after(step: int, patch: pytest.MonkeyPatch) -> None:
-    """Make the next training stop as if it were cut off after this update."""
+@contextmanager
+def cut_off_after(step: int) -> Iterator[None]:
+    """Within this a training stops as if it were cut off after this update."""
     ordinary = loop.EvaluateAt.on_step_end
 
     def interrupting(self, args, state, control, **kwargs):
@@ -73,7 +76,17 @@ def interrupt_after(step: int, patch: pytest.MonkeyPatch) -> None:
         if state.global_step == step:
             raise Interrupted
 
-    patch.setattr(loop.EvaluateAt, "on_step_end", interrupting)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop.EvaluateAt, "on_step_end", interrupting)
+        with pytest.raises(Interrupted):
+            yield
+
+
+def expect_the_whole(facts: dict, folder: Path, whole: tuple[Path, dict]) -> None:
+    """A training that was cut off and went on left what one without interruption did, which is `whole`."""
+    assert facts == whole[1]
+    assert same(folder, whole[0])
+    assert (folder / "log.csv").read_bytes() == (whole[0] / "log.csv").read_bytes()
 
 
 KILLED = """

@@ -23,7 +23,8 @@ from gecalign.metrics.behaviour import Behaviour
 from gecalign.metrics.edit_score import corrected_by_type, precision_recall_f, recall
 from gecalign.report import markup
 from gecalign.statistics import seeds
-from gecalign.statistics.compare import Array, Difference, Interval, ScoreFunction
+from gecalign.statistics.compare import Difference, Interval
+from gecalign.statistics.resampling import Array, ScoreFunction
 from gecalign.study.results import Results
 from gecalign.systems import CONTROL, LABELS
 

@@ -21,7 +21,8 @@ from dataclasses import asdict, dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any, Literal
 
-from gecalign.statistics.compare import LEVEL, Difference, Interval
+from gecalign.statistics.compare import Difference, Interval
+from gecalign.statistics.resampling import LEVEL
 
 if TYPE_CHECKING:
     from gecalign.study.results import Inside, Results

@@ -18,8 +18,9 @@ from gecalign.metrics.behaviour import Behaviour
 from gecalign.report.verdicts import p_text
 from gecalign.runtime import store
 from gecalign.statistics import compare, seeds
-from gecalign.statistics.compare import LEVEL, Difference, Interval
+from gecalign.statistics.compare import Difference, Interval
 from gecalign.statistics.design import ALPHA
+from gecalign.statistics.resampling import LEVEL
 from gecalign.study import tables
 from gecalign.study.results import Results
 from gecalign.systems import COMPARED, CONTROL, LABELS, SYSTEMS, UNTRAINED

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from gecalign import metrics
 from gecalign.statistics import compare
-from gecalign.statistics.compare import Array, ScoreFunction
+from gecalign.statistics.resampling import Array, Resampling, ScoreFunction
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +67,7 @@ def single_runs(
     return [
         (one.estimate, one.p_value)
         for base in baseline
-        for one in compare.paired_differences(dict(enumerate(system)), base, score, resamples).values()  # type: ignore[arg-type]
+        for one in compare.paired_differences(dict(enumerate(system)), base, score, Resampling(resamples)).values()  # type: ignore[arg-type]
     ]
 
 

@@ -206,7 +206,7 @@ def correct(lines: Sequence[str], asker: Asker, first: int = 1) -> list[Correcte
     sizes = dict(zip(asked, _sizes(asker, list(asked.values())), strict=True))
     fitting = [i for i in asked if sizes[i] <= asker.room]
     outputs = decode(
-        asker.model, asker.tokenizer, [asked[i] for i in fitting], asker.decoding, seed=first,
+        (asker.model, asker.tokenizer), [asked[i] for i in fitting], asker.decoding, seed=first,
         progress="correcting" if len(fitting) > 1 else None, engine=asker.engine,
     )  # fmt: skip
     written = {i: output for i, (output,) in zip(fitting, outputs, strict=True)}

@@ -22,9 +22,10 @@ from rapidfuzz.distance import Levenshtein
 
 from gecalign.config import Data
 from gecalign.corpus import cells, corpora
-from gecalign.corpus.examples import Corpus, Example, cleaned, read_jsonl, write_jsonl
+from gecalign.corpus.examples import Corpus, Example, cleaned, read_jsonl
 from gecalign.corpus.sentences import half_of_a_character
 from gecalign.corpus.texts import several
+from gecalign.runtime import files
 from gecalign.runtime.store import digest_of, file_digest, file_digests
 
 # The 27 instructions in front of CoEdIT's GEC sources, each followed by ": ", as they stand in its rows.
@@ -78,7 +79,7 @@ def content_digest(config: Data) -> str:
 def save(corpus: Corpus, folder: Path) -> dict[str, dict[str, int]]:
     """Write a corpus into `folder`, a JSONL file a split; return the counts worth recording."""
     for name in SPLITS:
-        write_jsonl(getattr(corpus, name), folder / f"{name}.jsonl")
+        files.write_jsonl(getattr(corpus, name), folder / f"{name}.jsonl")
     rows = {name: len(getattr(corpus, name)) for name in SPLITS}
     return {"rows": rows, "dropped": dict(corpus.dropped)}
 

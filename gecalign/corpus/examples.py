@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from gecalign.corpus.edits import Edit
@@ -64,15 +64,8 @@ def cleaned(text: str) -> str:
     return re.sub(r"\s+", " ", text.lstrip("\ufeff")).strip()
 
 
-def write_jsonl(examples: Iterable[Example], path: Path) -> None:
-    """Write `examples` to `path`, one JSON object a line."""
-    with path.open("w", encoding="utf-8", newline="\n") as file:
-        for example in examples:
-            file.write(json.dumps(asdict(example), ensure_ascii=False) + "\n")
-
-
 def read_jsonl(path: Path) -> tuple[Example, ...]:
-    """Read what `write_jsonl` wrote."""
+    """Read examples that were written as JSONL."""
     with path.open(encoding="utf-8") as file:
         return tuple(_example(json.loads(line)) for line in file)
 

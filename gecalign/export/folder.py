@@ -137,7 +137,7 @@ def _subject(study: Study, system: str, chain: tuple[store.Stage, ...], reposito
     prompt, decoding = study.profile.prompt, replace(study.profile.decoding, samples=1)
     model, tokenizer = loading.load(chain[-1].folder / "model")
     asked = study.examples("dev")[: model_card.EXAMPLES]
-    outputs = decode(model, tokenizer, [prompts.render(prompt, e.source) for e in asked], decoding, seed=study.seed)
+    outputs = decode((model, tokenizer), [prompts.render(prompt, e.source) for e in asked], decoding, seed=study.seed)
     return Subject(
         profile=study.profile,
         seed=study.seed,

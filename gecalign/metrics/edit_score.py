@@ -33,13 +33,6 @@ class PrecisionRecallF(NamedTuple):
     f05: Array
 
 
-class Recall(NamedTuple):
-    """Gold edits of one type: how many the hypotheses made, of how many."""
-
-    corrected: int
-    total: int
-
-
 def word_edits(source: Sequence[str], target: Sequence[str]) -> frozenset[WordEdit]:
     """Return the edits that turn the words of `source` into those of `target`; touching ones are one edit.
 
@@ -146,18 +139,6 @@ def recall(totals: npt.ArrayLike) -> Array:
     """Return the recall, 0-100, from (corrected, total) in the last axis; NaN where the total is 0."""
     corrected, total = np.moveaxis(np.asarray(totals, dtype=np.float64), -1, 0)
     return 100 * np.divide(corrected, total, out=np.full_like(total, np.nan), where=total > 0)
-
-
-def recall_by_type(
-    hypotheses: Sequence[str], sources: Sequence[str], edits: Sequence[Iterable[Edit] | None]
-) -> dict[str, Recall]:
-    """Return for each error type how many gold edits the hypotheses made (see `corrections_made`).
-
-    >>> recall_by_type(["She goes home."], ["She go home."], [[Edit(4, 6, "goes", "VERB:SVA")]])
-    {'VERB:SVA': Recall(corrected=1, total=1)}
-    """
-    by_type = corrected_by_type(hypotheses, sources, edits)
-    return {kind: Recall(*(int(count) for count in rows.sum(axis=0))) for kind, rows in by_type.items()}
 
 
 def corrections_made(hypothesis: str, source: str, edits: Sequence[Edit]) -> list[bool]:

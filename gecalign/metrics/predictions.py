@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from gecalign.corpus import cells, rowfiles, sentences
@@ -53,14 +53,8 @@ class ParallelTexts:
     notes: tuple[str, ...] = ()  # what was changed in the texts, and what looks wrong with them, in sentences
 
 
-def write(predictions: Sequence[Prediction], path: Path) -> None:
-    """Write predictions as JSONL."""
-    lines = [json.dumps(asdict(prediction), ensure_ascii=False) + "\n" for prediction in predictions]
-    path.write_text("".join(lines), encoding="utf-8", newline="\n")
-
-
 def read(path: Path) -> tuple[Prediction, ...]:
-    """Read what `write` wrote."""
+    """Read predictions that were written as JSONL."""
     with path.open(encoding="utf-8") as file:
         rows = [json.loads(line) for line in file]
     return tuple(Prediction(**row | {"reference": as_reference(row["reference"])}) for row in rows)

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 import torch
 from torch.distributed.fsdp import FSDPModule
 from tqdm import tqdm
-from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import GenerationConfig, PreTrainedTokenizerBase
 
 from gecalign.config import Decoding, Engine
 from gecalign.models import loading
+from gecalign.models.loading import Loaded
 from gecalign.runtime import bars, processes
 
 SEEDS_APART = 1_000_003  # between two processes, so that none draws what another draws under a seed nearby
@@ -31,8 +32,7 @@ class Completion:
 
 
 def decode(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
+    loaded: Loaded,
     prompts: Sequence[str],
     config: Decoding,
     *,
@@ -47,6 +47,7 @@ def decode(
     out depends on the composition of the batches, and so on `batch_tokens`, and on the number of processes.
 
     Args:
+        loaded: a model and its tokenizer.
         progress: the label of a progress bar on stderr, where somebody sees one; None shows none.
         engine: tells the precision of the arithmetic; None: what suits the device.
 
@@ -58,6 +59,7 @@ def decode(
         raise ValueError(
             f"at temperature 0 all {config.samples} samples would be the same. Ask for one, or a temperature above 0."
         )
+    model, tokenizer = loaded
     prompt_ids = tokenizer(list(prompts))["input_ids"] if prompts else []
     _check_fit(prompt_ids, model.config.max_position_embeddings, config)
     mine = _share(list(_batches([len(ids) for ids in prompt_ids], config)), isinstance(model, FSDPModule))
@@ -73,7 +75,7 @@ def decode(
         torch.manual_seed(seed + SEEDS_APART * processes.index())
         try:
             for batch in mine:
-                outputs = _generate(model, tokenizer, [prompt_ids[i] for i in batch], config)
+                outputs = _generate(loaded, [prompt_ids[i] for i in batch], config)
                 written += zip(batch, outputs, strict=True)
                 bar.update(len(batch))
         finally:
@@ -124,9 +126,8 @@ def _share(batches: list[list[int]], together: bool) -> list[list[int]]:
     return mine
 
 
-def _generate(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompt_ids: list[list[int]], config: Decoding
-) -> Iterator[list[Completion]]:
+def _generate(loaded: Loaded, prompt_ids: list[list[int]], config: Decoding) -> Iterator[list[Completion]]:
+    model, tokenizer = loaded
     inputs = tokenizer.pad({"input_ids": prompt_ids}, padding_side="left", return_tensors="pt").to(model.device)
     together = isinstance(model, FSDPModule)  # the length of what others write
     ids = model.generate(

@@ -90,6 +90,21 @@ class Training:
         return FLOAT if self.precision == "fp32" else 2
 
 
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """How large the rows of a training are, at the most, in tokens.
+
+    Attributes:
+        length: of a text, prompt and completion together.
+        texts: how many a row has; of a preference pair 2.
+        scored: of a text those that the loss is computed on; None: all.
+    """
+
+    length: int
+    texts: int = 1
+    scored: int | None = None
+
+
 def shape(model: Model) -> Shape:
     """Return the sizes of a model, without its weights: from its folder, from a table, or from its hub configuration.
 
@@ -153,38 +168,33 @@ def free(engine: Engine | None = None) -> int:
     return max(0, wanted - psutil.Process(os.getpid()).memory_info().rss)
 
 
-def micro_batch(
-    batch: int, length: int, shape: Shape, free_bytes: int, how: Training, *, texts: int = 1, scored: int | None = None
-) -> int:
+def micro_batch(batch: int, rows: Rows, shape: Shape, free_bytes: int, how: Training) -> int:
     """Return how many rows of a batch fit into memory at once: the largest divisor of `batch` that does.
 
     Call it when all models are loaded that are there during the training, but neither gradients nor moments.
 
     Args:
         batch: rows of an update in this process.
-        length: tokens of the longest text, prompt and completion together.
         free_bytes: what is left, as from `free`.
-        texts: texts in a row; of a preference pair 2.
-        scored: tokens of a text that the loss is computed on, at the most; None: all.
 
     Raises:
         ValueError: not even one row fits; the message says what would help.
     """
     usable = (1 - MARGIN) * free_bytes
     low = [n for n in range(1, math.isqrt(batch) + 1) if batch % n == 0]
-    for rows in sorted({*low, *(batch // n for n in low)}, reverse=True):
-        if step(shape, how, rows * texts, length, scored) <= usable:
-            return rows
+    for count in sorted({*low, *(batch // n for n in low)}, reverse=True):
+        if step(shape, how, count * rows.texts, rows.length, rows.scored) <= usable:
+            return count
     ways = [
         *(["gradient checkpointing (engine.gradient_checkpointing=true)"] if not how.checkpointing else []),
         *(["low-rank adapters (lora.rank=16)"] if not how.lora_rank else []),
         "shorter rows (sft.max_length, decoding.max_new_tokens)",
         "a GPU with more memory",
     ]
-    needed = step(shape, how, texts, length, scored) / (1 - MARGIN)
+    needed = step(shape, how, rows.texts, rows.length, rows.scored) / (1 - MARGIN)
     raise ValueError(
-        f"not even one row of {texts * length} tokens fits: training it takes {needed / 1e9:.1f} GB beside the loaded "
-        f"models, and {free_bytes / 1e9:.1f} GB are free. What helps: {', '.join(ways[:-1])}, or {ways[-1]}."
+        f"not even one row of {rows.texts * rows.length} tokens fits: training it takes {needed / 1e9:.1f} GB beside "
+        f"the loaded models, and {free_bytes / 1e9:.1f} GB are free. What helps: {', '.join(ways[:-1])}, or {ways[-1]}."
     )
 
 

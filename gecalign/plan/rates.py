@@ -45,14 +45,20 @@ class Speed:
         return texts * prompt * self.read + steps * (batches * self.step + texts * self.row)
 
 
-def measure(shape: Shape, engine: Engine, prompt: int, new: int, trained: int, written: int, parameters: int) -> Speed:
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What is trained and written while the clock runs."""
+
+    prompt: int  # tokens
+    new: int  # tokens of a completion
+    trained: int  # rows of a micro-batch
+    written: int  # texts at once
+
+
+def measure(shape: Shape, engine: Engine, work: Measured, parameters: int) -> Speed:
     """Measure the rates for a model on this process's device, in the precision that the engine will compute in.
 
     Args:
-        prompt: tokens of a prompt.
-        new: tokens of a completion.
-        trained: rows of a micro-batch.
-        written: texts that are written at once.
         parameters: how many are trained.
     """
     import torch
@@ -61,7 +67,7 @@ def measure(shape: Shape, engine: Engine, prompt: int, new: int, trained: int, w
 
     depths = (shape.layers,) if shape.layers <= SHALLOW else (1, 2)
     with torch.random.fork_rng([loading.device()] if loading.device().type == "cuda" else []):
-        found = [_measure(replaced(shape, layers=n), engine, prompt, new, trained, written) for n in depths]
+        found = [_measure(replaced(shape, layers=n), engine, work) for n in depths]
     first, last = found[0], found[-1]
     deep = {
         field.name: getattr(first, field.name)
@@ -71,16 +77,17 @@ def measure(shape: Shape, engine: Engine, prompt: int, new: int, trained: int, w
     return Speed(**deep | {"update": parameters * _seconds_a_parameter()})
 
 
-def _measure(shape: Shape, engine: Engine, prompt: int, new: int, trained: int, written: int) -> Speed:
+def _measure(shape: Shape, engine: Engine, work: Measured) -> Speed:
     import torch
 
     from gecalign.models import loading
 
-    on_cpu, length = loading.device().type == "cpu", prompt + new
+    prompt, trained, written = work.prompt, work.trained, work.written
+    on_cpu, length = loading.device().type == "cpu", prompt + work.new
     if on_cpu:  # time is proportional there, so that a part tells as much
         trained = _at_most(trained, 3 * length * shape.parameters)
         written = _at_most(written, sum(NEW) * shape.parameters)
-    model = _model(shape, prompt + max(new, *NEW))
+    model = _model(shape, prompt + max(work.new, *NEW))
     ids = torch.randint(shape.vocabulary, (max(trained, written), length), device=model.device)
     labels = ids[:trained].clone()
     labels[:, :prompt] = -100

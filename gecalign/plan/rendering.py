@@ -9,7 +9,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from gecalign.plan.steps import Plan, Step
+from gecalign.plan.costs import Step
+from gecalign.plan.steps import Plan
 from gecalign.runtime.console import duration
 from gecalign.systems import LABELS
 

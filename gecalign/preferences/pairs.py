@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from gecalign import prompts
@@ -163,11 +163,6 @@ def first_samples(sampled: Sequence[Sampled], objective: Objective | None = None
     return [Example(p.id, p.source, p.reference, texts[0]) for p, texts in complete if texts]
 
 
-def sampled_prompts(examples: Sequence[Example], samples: Sequence[Sequence[Sample]]) -> list[Sampled]:
-    """Return the examples, each with its samples."""
-    return [Sampled(e.id, e.source, e.reference, tuple(s)) for e, s in zip(examples, samples, strict=True)]
-
-
 def cooler_chosen(pairs: Sequence[PreferencePair]) -> tuple[int, int]:
     """Return how many of the pairs drawn at two temperatures chose the cooler sample, and how many there are.
 
@@ -198,21 +193,15 @@ def subjects(pairs: Sequence[PreferencePair], examples: Sequence[Example]) -> di
     return counts
 
 
-def write(rows: Sequence[PreferencePair] | Sequence[Sampled], path: Path) -> None:
-    """Write pairs or samples as JSONL."""
-    lines = [json.dumps(asdict(row), ensure_ascii=False) + "\n" for row in rows]
-    path.write_text("".join(lines), encoding="utf-8", newline="\n")
-
-
 def read(path: Path) -> list[PreferencePair]:
-    """Read the pairs that `write` wrote."""
+    """Read pairs that were written as JSONL."""
     with path.open(encoding="utf-8") as file:
         rows = [json.loads(line) for line in file]
     return [PreferencePair(**row | {"reference": as_reference(row["reference"])}) for row in rows]
 
 
 def read_sampled(path: Path) -> list[Sampled]:
-    """Read the samples that `write` wrote."""
+    """Read samples that were written as JSONL."""
     with path.open(encoding="utf-8") as file:
         rows = [json.loads(line) for line in file]
     return [

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from gecalign.statistics.compare import LEVEL
+from gecalign.statistics.resampling import LEVEL
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,8 +22,9 @@ from gecalign.report import markup
 from gecalign.report.inputs import COPY, Inputs
 from gecalign.report.verdicts import Evidence, Verdict, disagreements, verdict
 from gecalign.statistics import compare, design
-from gecalign.statistics.compare import RESAMPLES, Difference, Equivalence, Interval
+from gecalign.statistics.compare import Difference, Equivalence, Interval
 from gecalign.statistics.design import ALPHA, POWER
+from gecalign.statistics.resampling import LEVEL, RESAMPLES, Resampling, influences
 
 EXAMPLES = 3  # sentences shown for a system, and as many against it
 
@@ -139,7 +140,7 @@ def build(inputs: Inputs, settings: Settings = Settings(), notify: Notify = lamb
         margin=settings.margin,
         resamples=settings.resamples,
         seed=settings.seed,
-        level=compare.LEVEL,
+        level=LEVEL,
         alpha=ALPHA,
         power=POWER,
         notes=tuple(map(markup.visible, inputs.notes)),
@@ -227,7 +228,7 @@ class _Measured:
 
 
 def _measured(metric: Metric, texts: _Texts, settings: Settings, notify: Notify) -> _Measured:
-    resamples, seed = settings.resamples, settings.seed
+    how = Resampling(settings.resamples, settings.seed)
     rows = {}
     for name, hypotheses in texts.outputs.items():
         notify(f"{metric.name}: counting {name}")
@@ -235,10 +236,10 @@ def _measured(metric: Metric, texts: _Texts, settings: Settings, notify: Notify)
     base, others = rows[texts.baseline], {name: rows[name] for name in texts.compared}
     counts = {len(references) for references in texts.references}
     signature = metric.signature(counts.pop() if len(counts) == 1 else None)
-    notify(f"{metric.name}: {resamples:,} resamples for the scores")
-    scores = compare.intervals(rows, metric.score, resamples, seed, signature=signature)
-    notify(f"{metric.name}: {resamples:,} resamples for the differences")
-    found = compare.paired_differences(others, base, metric.score, resamples, seed, signature=signature)
+    notify(f"{metric.name}: {how.resamples:,} resamples for the scores")
+    scores = compare.intervals(rows, metric.score, how, signature)
+    notify(f"{metric.name}: {how.resamples:,} resamples for the differences")
+    found = compare.paired_differences(others, base, metric.score, how, signature)
     tests = len([name for name in others if name != COPY])
     visible = {
         name: design.smallest_visible_effect(
@@ -264,7 +265,7 @@ def _precision_and_recall(rows: Array) -> dict[str, float]:
 
 def _examples(name: str, texts: _Texts, lead: _Measured) -> tuple[Contrast, ...]:
     system, baseline = texts.outputs[name], texts.outputs[texts.baseline]
-    ours, theirs = (compare.influences(lead.rows[one], lead.metric.score) for one in (name, texts.baseline))
+    ours, theirs = (influences(lead.rows[one], lead.metric.score) for one in (name, texts.baseline))
     pull = (ours - theirs) / len(ours)
     differ = [int(i) for i in np.argsort(-pull, kind="stable") if system[i] != baseline[i]]
     most = [i for i in differ[:EXAMPLES] if pull[i] > 0] + [i for i in differ[-EXAMPLES:] if pull[i] < 0]

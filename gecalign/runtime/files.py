@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
 
 WAYS_OUT = {
     errno.ENOENT: "Check the spelling, and the folder that you are in.",
@@ -72,11 +77,22 @@ def write_text(to: Path, text: str) -> None:
         beside.write_text(text, encoding="utf-8", newline="\n")
 
 
+def write_jsonl(rows: Iterable[Any], to: Path) -> None:
+    """Write dataclasses, a JSON object a line."""
+    with to.open("w", encoding="utf-8", newline="\n") as file:
+        file.writelines(json.dumps(asdict(row), ensure_ascii=False) + "\n" for row in rows)
+
+
 def append_text(to: Path, text: str, header: str = "") -> None:
-    """Append to a file so that it holds all of the text or none; one that is new, or empty, begins with the header."""
-    before = to.read_bytes().decode("utf-8") if to.exists() else ""
-    ended = before if before.endswith("\n") or not before else before + "\n"
-    write_text(to, (ended or header) + text)
+    """Append to a file so that it holds all of the text or none; one that is new, or empty, begins with the header.
+
+    Several processes may append to the same file.
+    """
+    to.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(to.with_name(f".{to.name}.lock")):
+        before = to.read_bytes().decode("utf-8") if to.exists() else ""
+        ended = before if before.endswith("\n") or not before else before + "\n"
+        write_text(to, (ended or header) + text)
 
 
 def check_file(to: Path, what: str) -> None:

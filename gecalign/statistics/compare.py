@@ -13,21 +13,24 @@ another question: see `gecalign.statistics.seeds`. What a comparison can show at
 from __future__ import annotations
 
 import math
-import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from gecalign.statistics.design import ALPHA, check_probability
-
-Array = npt.NDArray[np.float64]
-ScoreFunction = Callable[[npt.ArrayLike], Array]  # (..., k) totals -> (...)
-
-RESAMPLES = 10_000
-LEVEL = 0.95
-CHUNK = 1 << 20  # entries of a weight matrix in memory at a time: 8 MB
+from gecalign.statistics.resampling import (
+    RESAMPLES,
+    USUAL,
+    Resampled,
+    Resampling,
+    ScoreFunction,
+    bootstrap,
+    influences,
+    randomization,
+    stack,
+)
 
 
 @dataclass(frozen=True)
@@ -80,17 +83,10 @@ class Equivalence:
 def interval(
     statistics: npt.ArrayLike,
     score: ScoreFunction,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
-    level: float = LEVEL,
-    method: str = "percentile",
+    how: Resampling = USUAL,
     signature: str = "",
 ) -> Interval:
     """Return the bootstrap interval of `score(statistics.sum(axis=0))`.
-
-    "percentile" takes quantiles of the resampled scores; "bca" also corrects them for bias and skewness
-    (Efron 1987, https://doi.org/10.2307/2289144) and is the better one for small test sets and scores near 0
-    or 100.
 
     Example:
         >>> hits = np.array([[1.0, 1.0]] * 80 + [[0.0, 1.0]] * 20)
@@ -99,45 +95,28 @@ def interval(
         (80.0, 72.0, 88.0)
 
     Raises:
-        ValueError: fewer than two sentences, a score that is not a number, or a setting out of range.
+        ValueError: fewer than two sentences, a score that is not a number, or an unknown method.
     """
-    return intervals({"statistics": statistics}, score, resamples, seed, level, method, signature)["statistics"]
+    return intervals({"statistics": statistics}, score, how, signature)["statistics"]
 
 
 def intervals(
     systems: Mapping[str, npt.ArrayLike],
     score: ScoreFunction,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
-    level: float = LEVEL,
-    method: str = "percentile",
+    how: Resampling = USUAL,
     signature: str = "",
 ) -> dict[str, Interval]:
     """Return `interval` for several systems on the same sentences, whose resamples are drawn once for all."""
-    stacked = _stack(systems)
-    _check_settings(resamples, level, method)
-    found = _bootstrap(stacked, lambda scores: scores, score, resamples, seed, level, method)
-    return {name: _interval(one, len(stacked), method, resamples, level, signature)
-            for name, one in zip(systems, found, strict=True)}  # fmt: skip
-
-
-def bootstrap_scores(
-    statistics: npt.ArrayLike, score: ScoreFunction, resamples: int = RESAMPLES, seed: int = 0
-) -> Array:
-    """Return the scores of test sets drawn with replacement from this one, shape (resamples,)."""
-    check_resamples(resamples)
-    stacked = _stack({"statistics": statistics})
-    return _bootstrap(stacked, lambda scores: scores, score, resamples, seed)[0].scores
+    stacked = stack(systems)
+    found = bootstrap(stacked, lambda scores: scores, score, how)
+    return {name: _interval(one, len(stacked), how, signature) for name, one in zip(systems, found, strict=True)}
 
 
 def paired_difference(
     system: npt.ArrayLike,
     baseline: npt.ArrayLike,
     score: ScoreFunction,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
-    level: float = LEVEL,
-    method: str = "percentile",
+    how: Resampling = USUAL,
     signature: str = "",
 ) -> Difference:
     """Compare two systems on the same sentences: positive where `system` scores higher than `baseline`.
@@ -151,31 +130,27 @@ def paired_difference(
     Raises:
         ValueError: the two have different shapes, and whatever `interval` raises.
     """
-    return paired_differences({"system": system}, baseline, score, resamples, seed, level, method, signature)["system"]
+    return paired_differences({"system": system}, baseline, score, how, signature)["system"]
 
 
 def paired_differences(
     systems: Mapping[str, npt.ArrayLike],
     baseline: npt.ArrayLike,
     score: ScoreFunction,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
-    level: float = LEVEL,
-    method: str = "percentile",
+    how: Resampling = USUAL,
     signature: str = "",
 ) -> dict[str, Difference]:
     """Return `paired_difference` of several systems to one baseline; sentences and swaps are drawn once for all.
 
     The p-values are not corrected for being several: see `holm`.
     """
-    stacked = _stack({**systems, "baseline": baseline})
-    _check_settings(resamples, level, method)
-    found = _bootstrap(stacked, lambda scores: scores[:-1] - scores[-1:], score, resamples, seed, level, method)
-    p_values = _randomization(stacked, score, resamples, seed)
+    stacked = stack({**systems, "baseline": baseline})
+    found = bootstrap(stacked, lambda scores: scores[:-1] - scores[-1:], score, how)
+    p_values = randomization(stacked, score, how)
     differences = {}
     for i, name in enumerate(systems):
-        pull = _influences(stacked[:, i], score) - _influences(stacked[:, -1], score)
-        limits = _interval(found[i], len(stacked), method, resamples, level, signature)
+        pull = influences(stacked[:, i], score) - influences(stacked[:, -1], score)
+        limits = _interval(found[i], len(stacked), how, signature)
         differences[name] = Difference(
             estimate=limits.estimate,
             interval=limits,
@@ -207,8 +182,8 @@ def randomization_p(
         ValueError: the two have different shapes, fewer than two sentences, a score that is not a number, or no
             resamples.
     """
-    check_resamples(resamples)
-    return float(_randomization(_stack({"system": system, "baseline": baseline}), score, resamples, seed)[0])
+    stacked = stack({"system": system, "baseline": baseline})
+    return float(randomization(stacked, score, Resampling(resamples, seed))[0])
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:
@@ -262,20 +237,9 @@ def luck_of_choosing(
 
     As `design.expected_maximum`, but with the noise that these sentences have, and what candidates share of it.
     """
-    stacked = _stack(systems)
-    check_resamples(resamples)
-    scores = np.array([one.scores for one in _bootstrap(stacked, lambda s: s, score, resamples, seed)])
+    drawn = bootstrap(stack(systems), lambda scores: scores, score, Resampling(resamples, seed))
+    scores = np.array([one.scores for one in drawn])
     return float((scores - scores.mean(axis=1, keepdims=True)).max(axis=0).mean())
-
-
-def influences(statistics: npt.ArrayLike, score: ScoreFunction) -> Array:
-    """Return how much each sentence pulls the corpus score, shape (n,), mean 0, in units of the score.
-
-    By the jackknife: leave the sentence out and see what changes, times n - 1. To first order the score is
-    the mean of these values (plus a constant), so std(influences, ddof=1) / sqrt(n) is its standard error.
-    For a score that is a mean, the influences are the deviations from it.
-    """
-    return _influences(check_rows("statistics", statistics), score)
 
 
 def paired_sd(system: npt.ArrayLike, baseline: npt.ArrayLike, score: ScoreFunction) -> float:
@@ -283,161 +247,9 @@ def paired_sd(system: npt.ArrayLike, baseline: npt.ArrayLike, score: ScoreFuncti
 
     This is the `sd` of `design.smallest_visible_effect`, `design.power` and `design.sentences_needed`.
     """
-    both = _stack({"system": system, "baseline": baseline})
-    return float((_influences(both[:, 0], score) - _influences(both[:, 1], score)).std(ddof=1))
+    both = stack({"system": system, "baseline": baseline})
+    return float((influences(both[:, 0], score) - influences(both[:, 1], score)).std(ddof=1))
 
 
-def check_rows(name: str, statistics: npt.ArrayLike) -> Array:
-    """Return statistics as an array of shape (n, k).
-
-    Raises:
-        ValueError: they are of another shape, or of fewer than two sentences.
-    """
-    rows = np.asarray(statistics, dtype=np.float64)
-    if rows.ndim != 2 or len(rows) < 2:
-        raise ValueError(
-            f"{name} has shape {rows.shape}; expected (n, k), a row of counts for each of two or more "
-            "sentences. Pass metric.statistics(...), not their sum and not a score."
-        )
-    return rows
-
-
-@dataclass(frozen=True)
-class _Resampled:
-    estimate: float
-    low: float
-    high: float
-    scores: Array  # (resamples,)
-
-
-def _stack(systems: Mapping[str, npt.ArrayLike]) -> Array:
-    """Return the statistics of systems on the same sentences side by side, (n, systems, k)."""
-    rows = {name: check_rows(name, statistics) for name, statistics in systems.items()}
-    (first, expected), *others = ((name, array.shape) for name, array in rows.items())
-    for name, shape in others:
-        if shape != expected:
-            raise ValueError(
-                f"{first} has statistics of shape {expected} and {name} of {shape}: expected the same metric "
-                "on the same sentences, row by row. Score both systems on one test set."
-            )
-    return np.stack(list(rows.values()), axis=1)
-
-
-def _influences(rows: Array, score: ScoreFunction) -> Array:
-    left_out = score(rows.sum(axis=0) - rows)
-    return (len(rows) - 1) * (left_out.mean() - left_out)
-
-
-def _bootstrap(
-    stacked: Array,
-    combine: Callable[[Array], Array],
-    score: ScoreFunction,
-    resamples: int,
-    seed: int,
-    level: float = LEVEL,
-    method: str = "percentile",
-) -> list[_Resampled]:
-    """Return estimate, limits and resampled values of `combine(scores)`, by SciPy's bootstrap.
-
-    Given the columns themselves SciPy would copy each of them for each resample. It is given the *numbers* of the
-    sentences: they become counts of how often a sentence was drawn, and one matrix product gives the totals of all
-    systems.
-
-    Args:
-        stacked: (n, systems, k).
-        combine: scores of the systems, (systems, ...), to the values that are wanted, (values, ...).
-    """
-    from scipy import stats  # takes a second to load
-
-    n, systems, k = stacked.shape
-    flat = stacked.reshape(n, systems * k)
-
-    def values_of_drawn(drawn: npt.NDArray[np.int64], axis: int = -1) -> Array:
-        totals = _counts(drawn.reshape(-1, drawn.shape[-1]), n) @ flat
-        scores = score(totals.reshape(-1, systems, k)).T  # (systems, resamples)
-        return combine(scores).reshape(-1, *drawn.shape[:-1])
-
-    with warnings.catch_warnings(), np.errstate(invalid="ignore"):
-        warnings.simplefilter("ignore", stats.DegenerateDataWarning)  # NaN is dealt with below
-        found = stats.bootstrap(
-            (np.arange(n),),
-            values_of_drawn,
-            n_resamples=resamples,
-            batch=max(1, CHUNK // n),
-            vectorized=True,
-            confidence_level=level,
-            method={"percentile": "percentile", "bca": "BCa"}[method],
-            rng=np.random.default_rng(seed),
-        )
-    estimates = combine(score(stacked.sum(axis=0)))
-    limits = found.confidence_interval
-    return [
-        _resampled(*one) for one in zip(estimates, limits.low, limits.high, found.bootstrap_distribution, strict=True)
-    ]
-
-
-def _resampled(estimate: float, low: float, high: float, scores: Array) -> _Resampled:
-    undefined = int(np.isnan(scores).sum())
-    if undefined or math.isnan(estimate):
-        raise ValueError(
-            f"the score is not a number on {undefined} of {len(scores)} resamples, and {estimate} on all "
-            "sentences: too few of them have what is counted. Keep only those that have some."
-        )
-    if np.ptp(scores) == 0:  # nothing varies: SciPy's BCa divides by zero here
-        low = high = estimate
-    if math.isnan(low) or math.isnan(high):
-        raise ValueError('the "bca" interval is not defined on these statistics. Use method="percentile".')
-    return _Resampled(float(estimate), float(low), float(high), scores)
-
-
-def _interval(found: _Resampled, n: int, method: str, resamples: int, level: float, signature: str) -> Interval:
-    return Interval(found.low, found.high, found.estimate, method, n, resamples, level, 1, signature)
-
-
-def _randomization(stacked: Array, score: ScoreFunction, resamples: int, seed: int) -> Array:
-    """Return the p-value of each system but the last against the last, shape (systems - 1,)."""
-    n, systems, k = stacked.shape
-    gap = (stacked[:, -1:] - stacked[:, :-1]).reshape(n, -1)  # what a swap adds to a system and takes from the baseline
-    totals = stacked.sum(axis=0)
-    with np.errstate(invalid="ignore"):  # NaN is dealt with below
-        observed = np.abs(score(totals[:-1]) - score(totals[-1]))
-    rng, count, undefined = np.random.default_rng(seed), np.zeros(systems - 1, dtype=int), np.isnan(observed)
-    for size in _chunks(resamples, n):
-        coins = rng.integers(2, size=(size, n), dtype=np.int8).astype(np.float64)
-        moved = (coins @ gap).reshape(size, systems - 1, k)
-        with np.errstate(invalid="ignore"):
-            swapped = np.abs(score(totals[:-1] + moved) - score(totals[-1] - moved))
-        count += (swapped >= observed - 1e-9).sum(axis=0)  # 1e-9: equal but for rounding is a tie
-        undefined |= np.isnan(swapped).any(axis=0)
-    if undefined.any():  # NaN is never at least as large: every p-value would be as small as can be
-        raise ValueError(
-            "the score is not a number on all sentences or on swapped ones: too few of them have what is counted. Keep "
-            "only those that have some."
-        )
-    return (count + 1) / (resamples + 1)
-
-
-def _counts(drawn: npt.NDArray[np.int64], n: int) -> Array:
-    """Return how often each of `n` sentences was drawn, (resamples, n), from (resamples, drawn)."""
-    resample = np.arange(len(drawn))[:, None]
-    counts = np.bincount((drawn + resample * n).ravel(), minlength=len(drawn) * n)
-    return counts.reshape(-1, n).astype(np.float64)
-
-
-def _chunks(resamples: int, n: int) -> Iterator[int]:
-    size = max(1, CHUNK // max(n, 1))
-    for start in range(0, resamples, size):
-        yield min(size, resamples - start)
-
-
-def _check_settings(resamples: int, level: float, method: str) -> None:
-    check_resamples(resamples)
-    check_probability("level", level)
-    if method not in ("percentile", "bca"):
-        raise ValueError(f'method is {method!r}; expected "percentile" or "bca".')
-
-
-def check_resamples(resamples: int) -> None:
-    """Raise ValueError where the number of resamples is not at least 1."""
-    if resamples < 1:
-        raise ValueError(f"resamples is {resamples}; expected at least 1, and thousands for a stable interval.")
+def _interval(found: Resampled, n: int, how: Resampling, signature: str) -> Interval:
+    return Interval(found.low, found.high, found.estimate, how.method, n, how.resamples, how.level, 1, signature)

@@ -10,8 +10,8 @@ both contain. With few seeds it is itself uncertain, so Student's t takes the pl
 degrees of freedom after Satterthwaite (1946). In simulated null comparisons (`tests/statistics/test_seeds.py`) a
 nominal 5 % is between 2 % and 6 % with five seeds; with three it can be 8 % and with two 13 %, where seeds matter more
 than sentences.
-The other way is to resample seeds and sentences together (`method="percentile"`): no formula, but with five seeds it
-is too sure of itself where seeds matter, since five values cannot show how far a sixth may lie.
+The other way is to resample seeds and sentences together (`Resampling(method="percentile")`): no formula, but with five
+seeds it is too sure of itself where seeds matter, since five values cannot show how far a sixth may lie.
 
 What no method can see from five runs is what happens in one of ten, such as a training that collapses: the t-test needs
 seeds that scatter about evenly. And "other seeds" are other runs on the *same* training data and base model.
@@ -26,20 +26,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from gecalign.statistics.compare import (
-    CHUNK,
-    LEVEL,
-    RESAMPLES,
-    Array,
-    Difference,
-    Interval,
-    ScoreFunction,
-    check_resamples,
-    check_rows,
-    influences,
-)
+from gecalign.statistics.compare import Difference, Interval
 from gecalign.statistics.design import ALPHA, POWER, check_probability
+from gecalign.statistics.resampling import Array, Resampling, ScoreFunction, check_rows, chunks, influences
 
+BY_T = Resampling(method="t")
 METHODS = ("t", "percentile")
 
 
@@ -57,15 +48,7 @@ class Spread:
         return math.sqrt(max(self.seeds + self.sentences - self.both, self.seeds, self.sentences))
 
 
-def interval(
-    statistics: npt.ArrayLike,
-    score: ScoreFunction,
-    method: str = "t",
-    resamples: int = RESAMPLES,
-    seed: int = 0,
-    level: float = LEVEL,
-    signature: str = "",
-) -> Interval:
+def interval(statistics: npt.ArrayLike, score: ScoreFunction, how: Resampling = BY_T, signature: str = "") -> Interval:
     """Return the interval of a method's mean score over seeds, for other seeds and other sentences.
 
     What no run did on any sentence, such as a rate of 0, gets an interval without width: that is no evidence that other
@@ -75,21 +58,18 @@ def interval(
         statistics: shape (seeds, n, k).
 
     Raises:
-        ValueError: fewer than two seeds or sentences, a score that is not a number, or a setting out of range.
+        ValueError: fewer than two seeds or sentences, a score that is not a number, or an unknown method.
     """
     rows = _seeds("statistics", statistics)
     per_seed, pulls = _scores_and_pulls("statistics", rows, score)
-    return _interval(per_seed, pulls, [rows], score, method, resamples, seed, level, signature)
+    return _interval(per_seed, pulls, [rows], score, how, signature)
 
 
 def paired_differences(
     systems: Mapping[str, npt.ArrayLike],
     baseline: npt.ArrayLike,
     score: ScoreFunction,
-    method: str = "t",
-    resamples: int = RESAMPLES,
-    seed: int = 0,
-    level: float = LEVEL,
+    how: Resampling = BY_T,
     signature: str = "",
 ) -> dict[str, Difference]:
     """Compare methods with a baseline, seed by seed and sentence by sentence.
@@ -120,7 +100,7 @@ def paired_differences(
         estimate = float(per_seed.mean())
         found[name] = Difference(
             estimate=estimate,
-            interval=_interval(per_seed, both, [rows, base], score, method, resamples, seed, level, signature),
+            interval=_interval(per_seed, both, [rows, base], score, how, signature),
             p_value=_p_value(estimate, error, df),
             test="t, seeds and sentences",
             standard_error=error,
@@ -207,26 +187,21 @@ def _interval(
     pulls: Array,
     systems: list[Array],
     score: ScoreFunction,
-    method: str,
-    resamples: int,
-    seed: int,
-    level: float,
+    how: Resampling,
     signature: str,
 ) -> Interval:
     from scipy import stats
 
-    check_probability("level", level)
-    if method not in METHODS:
-        raise ValueError(f'method is {method!r}; expected "t" or "percentile".')
+    if how.method not in METHODS:
+        raise ValueError(f'method is {how.method!r}; expected "t" or "percentile".')
     estimate, (error, df) = float(per_seed.mean()), _error(per_seed, pulls)
-    if method == "t":
-        half = float(stats.t.ppf((1 + level) / 2, df)) * error
+    if how.method == "t":
+        half = float(stats.t.ppf((1 + how.level) / 2, df)) * error
         low, high, resamples = estimate - half, estimate + half, 0
     else:
-        check_resamples(resamples)
-        drawn = _resample(systems, score, resamples, seed)
-        low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2]).tolist()
-    return Interval(low, high, estimate, method, pulls.shape[1], resamples, level, len(per_seed), signature)
+        drawn, resamples = _resample(systems, score, how.resamples, how.seed), how.resamples
+        low, high = np.quantile(drawn, [(1 - how.level) / 2, (1 + how.level) / 2]).tolist()
+    return Interval(low, high, estimate, how.method, pulls.shape[1], resamples, how.level, len(per_seed), signature)
 
 
 def _resample(systems: list[Array], score: ScoreFunction, resamples: int, seed: int) -> Array:
@@ -238,16 +213,14 @@ def _resample(systems: list[Array], score: ScoreFunction, resamples: int, seed: 
     """
     seeds, n, k = systems[0].shape
     flat = np.concatenate(systems).transpose(1, 0, 2).reshape(n, -1)
-    rng, drawn, done = np.random.default_rng(seed), np.empty(resamples), 0
-    while done < resamples:
-        size = min(max(1, CHUNK // n), resamples - done)
+    rng, drawn = np.random.default_rng(seed), []
+    for size in chunks(resamples, n):
         sentences = rng.multinomial(n, np.full(n, 1 / n), size=size).astype(np.float64)
         runs = rng.multinomial(seeds - 1, np.full(seeds, 1 / seeds), size=size) / (seeds - 1)
         scores = score((sentences @ flat).reshape(size, len(systems), seeds, k))
         means = np.einsum("rms,rs->rm", scores, runs)
-        drawn[done : done + size] = means[:, 0] - (means[:, 1] if len(systems) > 1 else 0)
-        done += size
-    return drawn
+        drawn.append(means[:, 0] - (means[:, 1] if len(systems) > 1 else 0))
+    return np.concatenate(drawn)
 
 
 def _p_value(estimate: float, error: float, df: float) -> float:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from gecalign.preferences import pairs
 from gecalign.runtime import store
+from gecalign.study.trained import two_temperatures
 from gecalign.systems import RECORDED, UNTRAINED
 
 if TYPE_CHECKING:
@@ -23,16 +24,8 @@ def checkpoints(study: Study) -> pd.DataFrame:
     for system in trained():
         log = study.log(system).dropna(subset=["eval_bleu"])
         chosen = log["step"] == study.trained(system).facts["chosen_step"]
-        found.append(
-            pd.DataFrame(
-                {
-                    "system": system,
-                    "step": log["step"].astype(int),
-                    "BLEU": log["eval_bleu"],
-                    "chosen": chosen,
-                }
-            )
-        )
+        columns = {"system": system, "step": log["step"].astype(int), "BLEU": log["eval_bleu"], "chosen": chosen}
+        found.append(pd.DataFrame(columns))
     return pd.concat(found)
 
 
@@ -76,10 +69,8 @@ def cost(study: Study, system: str) -> dict[str, Any]:
 
 
 def _samples_of(study: Study, system: str) -> store.Stage | None:
-    from gecalign.study.trained import SECOND_TEMPERATURE
-
     if system == "dpo-two-temperatures":
-        return study.variant(study.profile.variant(pairs__second_temperature=SECOND_TEMPERATURE)).samples()
+        return two_temperatures(study).samples()
     return study.samples() if system in ("dpo", "dpo-reference", "raft", "random-of-k") else None
 
 

@@ -41,6 +41,11 @@ def variant(profile: config.Profile, design: str, group_size: int) -> config.Pro
     return profile.variant(grpo__group_size=group_size, grpo__batch_size=batch, grpo__updates_per_generation=lasts)
 
 
+def of_size(profile: config.Profile, group_size: int) -> config.Profile:
+    """Return the profile with GRPO at a group size and as many samples as ever, or, if they do not fit, updates."""
+    return variant(profile, "equal samples" if "equal samples" in possible(profile) else "equal steps", group_size)
+
+
 def possible(profile: config.Profile) -> list[str]:
     """Return the designs under which the profile's updates hold whole groups at every size."""
     whole = profile.grpo.batch_size % GROUP_SIZES[-1] == 0

@@ -74,7 +74,8 @@ def pairs_by_sampler(study: Study) -> pd.DataFrame:
         pd.DataFrame(rows).to_csv(folder / "samplers.csv", index=False)
         return {}
 
-    spec = _asked(study) | {"settings": {name: asdict(how) for name, how in settings.items()}, "prompts": len(prompted)}
+    drawn = {"settings": {name: asdict(how) for name, how in settings.items()}, "prompts": len(prompted)}
+    spec = study.conditions | {"sft": study.sft().content} | drawn
     stage = store.obtain(study.folder, "samplers", spec, make, announce="two samples a prompt, four ways.")
     return pd.read_csv(stage.folder / "samplers.csv").set_index("sampler")
 
@@ -179,16 +180,3 @@ def _judged(judge: str, found: Sequence[pairs.PreferencePair], side: str) -> np.
 def _log_ratio(policy: Any, reference: Any, tokenizer: Any, prompt: str, completion: str) -> float:
     after, before = (log_probability(model, tokenizer, prompt, completion) for model in (policy, reference))
     return after - before
-
-
-def _asked(study: Study) -> dict[str, Any]:
-    """Return what decides samples of SFT, but for how they are drawn."""
-    from gecalign import prompts
-
-    return {
-        "sft": study.sft().content,
-        "data": study.corpus.content,
-        "prompt": prompts.digest(study.profile.prompt),
-        "decoding": asdict(study.profile.decoding),
-        "seed": study.seed,
-    }

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gecalign import config, metrics, prompts
 from gecalign.corpus.examples import Example
@@ -19,8 +19,11 @@ from gecalign.corpus.texts import Reference
 from gecalign.metrics import predictions
 from gecalign.metrics.behaviour import Behaviour, behaviour
 from gecalign.metrics.predictions import Prediction
-from gecalign.runtime import processes, store
+from gecalign.runtime import files, processes, store
 from gecalign.runtime.store import Stage
+
+if TYPE_CHECKING:
+    from gecalign.models.decode import Completion
 
 
 @dataclass(frozen=True)
@@ -76,9 +79,17 @@ def check_askable(examples: Sequence[Example], split: str, decoding: config.Deco
         )
 
 
+def predicted(examples: Sequence[Example], outputs: Sequence[Sequence[Completion]]) -> list[Prediction]:
+    """Return what a model wrote for examples, its first completion of each."""
+    return [
+        Prediction(e.id, e.source, e.reference, prompts.hypothesis(o.text), o.tokens, o.truncated)
+        for e, (o, *_) in zip(examples, outputs, strict=True)
+    ]
+
+
 def write(written: Sequence[Prediction], folder: Path) -> dict[str, Any]:
     """Write predictions and their scores into a folder; return the facts worth recording."""
-    predictions.write(written, folder / "predictions.jsonl")
+    files.write_jsonl(written, folder / "predictions.jsonl")
     scores = _score(written)
     record = {"n": scores.n, **scores.row(), "signatures": scores.signatures()}
     store.write_text(folder / "metrics.json", json.dumps(record, indent=1) + "\n")

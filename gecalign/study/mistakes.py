@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gecalign import config, prompts
-from gecalign.metrics import predictions
 from gecalign.preferences import pairs
 from gecalign.runtime import store
 from gecalign.study import evaluation
@@ -125,21 +124,10 @@ def _trained_oddly(
             trainer.dev_scores = lambda _: {"bleu": 0.0}
             trainer.train()
         asked = [prompts.render(study.profile.prompt, example.source) for example in dev]
-        outputs = decode(model, tokenizer, asked, study.profile.decoding)
-        written = [
-            predictions.Prediction(e.id, e.source, e.reference, prompts.hypothesis(o.text), o.tokens, o.truncated)
-            for e, (o, *_) in zip(dev, outputs, strict=True)
-        ]
+        written = evaluation.predicted(dev, decode((model, tokenizer), asked, study.profile.decoding))
         return evaluation.write(written, folder) | {"unmoved": _unmoved(study.model(start)[0], model)}
 
-    spec = {
-        "start": study.identity(start),
-        "data": study.corpus.content,
-        "prompt": prompts.digest(study.profile.prompt),
-        "settings": dict(settings),
-        "decoding": asdict(study.profile.decoding),
-        "seed": study.seed,
-    }
+    spec = study.conditions | {"start": study.identity(start), "settings": dict(settings)}
     stage = store.obtain(study.folder, f"pitfall-{name}", spec, make)
     return evaluation.load(name, "dev", stage)
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager, redirect_stderr
+from contextlib import AbstractContextManager, redirect_stderr
 from multiprocessing import Manager, active_children, get_context
 from pathlib import Path
 from typing import Any
@@ -162,20 +162,11 @@ def _run_in_process(profile: config.Profile, seed: int, runs: Path, queue: Any) 
         run_seed(one, lambda system: queue.put((seed, system)))
 
 
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
+def _threads(count: int) -> AbstractContextManager[None]:
     """Let processes that are started now compute with so many threads."""
-    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")  # PyTorch follows MKL's where that is set
-    before = {name: os.environ.get(name) for name in names}
-    os.environ.update(dict.fromkeys(names, str(count)))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+    from accelerate.utils import patch_environment
+
+    return patch_environment(OMP_NUM_THREADS=count, MKL_NUM_THREADS=count)  # PyTorch follows MKL's where that is set
 
 
 def _side_by_side() -> int:

@@ -53,7 +53,6 @@ if TYPE_CHECKING:
     from gecalign.study import Study
 
 WITHOUT_TEXTS = (jfleg.NAME,)  # corpora whose texts may not be passed on
-DECODINGS = ("greedy", "sampled")
 PREDICTED = ("hypothesis", "tokens", "truncated")
 TEXTS = ("source", "reference")
 # Tables of one run, by the name of their file: what a study's seed gives, a column `seed` in front.
@@ -286,7 +285,7 @@ def check_replaced(folder: Path, tried: config.Profile | None, seeds: int | None
     """
     if not (folder / "study.json").exists():
         return
-    record = json.loads((folder / "study.json").read_text(encoding="utf-8"))
+    record = _recorded_in(folder)
     other = tried is not None and record["settings"] != settings_digest(tried)
     if other or (seeds is not None and seeds < len(record["seeds"])):
         held = "of other settings" if other else f"of {len(record['seeds'])} seeds, and --seeds is {seeds}"
@@ -302,9 +301,8 @@ def renew_inside(studies: Sequence[Study], folder: Path) -> None:
         raise ValueError(
             f"{folder} holds no results that could be renewed. Run the same command without --only-inside."
         )
-    record = json.loads((folder / "study.json").read_text(encoding="utf-8"))
     _write_tables(studies, folder, INSIDE)
-    _write_record(record | {"inside": _inside(studies)}, folder)
+    _write_record(_recorded_in(folder) | {"inside": _inside(studies)}, folder)
 
 
 def _write_tables(studies: Sequence[Study], folder: Path, names: Sequence[str]) -> None:
@@ -328,6 +326,10 @@ def _write_record(record: Mapping[str, Any], folder: Path) -> None:
     store.write_text(folder / "study.json", json.dumps(record, indent=1, ensure_ascii=False) + "\n")
 
 
+def _recorded_in(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "study.json").read_text(encoding="utf-8"))
+
+
 def _of_seed(seed: int, table: pd.DataFrame) -> pd.DataFrame:
     """Return a table in single precision with the seed in front, which some tables have already."""
     kept = table.drop(columns="seed", errors="ignore")
@@ -348,7 +350,7 @@ def load(folder: Path, profile: config.Profile) -> Results:
     """
     if missing := [name for name in FILES if not (folder / name).exists()]:
         raise ValueError(f"{folder} has no {missing[0]}. `gecalign study --profile {profile.name}` makes it.")
-    record = json.loads((folder / "study.json").read_text(encoding="utf-8"))
+    record = _recorded_in(folder)
     if record["settings"] != settings_digest(profile):
         raise ValueError(
             f"the results in {folder} were made with other settings than the profile {profile.name} has now. Run "

@@ -25,7 +25,7 @@ from gecalign.corpus import data
 from gecalign.corpus.examples import Example
 from gecalign.metrics.predictions import Prediction
 from gecalign.preferences import pairs, reward_check, rewards
-from gecalign.runtime import store
+from gecalign.runtime import files, store
 from gecalign.runtime.store import Stage
 from gecalign.study import evaluation
 from gecalign.study.evaluation import SystemEvaluation
@@ -134,6 +134,16 @@ class Study:
         """How models are asked."""
         return Asking(self.profile.prompt, self.profile.decoding, self.profile.engine, self.seed)
 
+    @property
+    def conditions(self) -> dict[str, Any]:
+        """What decides a product, whatever it is: the corpus, how models are asked, the seed."""
+        return {
+            "data": self.corpus.content,
+            "prompt": prompts.digest(self.profile.prompt),
+            "decoding": asdict(self.profile.decoding),
+            "seed": self.seed,
+        }
+
     def run(self, folder: Path, start_bleu: float | None = None) -> Run:
         """How a model is trained into a folder."""
         profile = self.profile
@@ -160,7 +170,7 @@ class Study:
             from gecalign.training import sampling
 
             drawn = sampling.draw(self.model("sft"), examples, settings, self.asking)
-            pairs.write(drawn, folder / "samples.jsonl")
+            files.write_jsonl(drawn, folder / "samples.jsonl")
             return {"tokens": sum(sample.tokens for prompted in drawn for sample in prompted.samples)}
 
         return store.obtain(self.folder, "samples", spec, make, announce=f"{settings.samples} samples a prompt.")
@@ -183,7 +193,7 @@ class Study:
             found, funnel = pairs.build(sampled, settings, objective, self.profile.prompt)
             kept = found[: settings.count], found[settings.count : settings.count + settings.held_out]
             for name, rows in zip(("pairs", "held_out"), kept, strict=True):
-                pairs.write(rows, folder / f"{name}.jsonl")
+                files.write_jsonl(rows, folder / f"{name}.jsonl")
             return {"pairs": len(kept[0]), "held_out": len(kept[1]), "funnel": asdict(funnel)}
 
         return store.obtain(self.folder, "pairs", spec, make)
@@ -192,16 +202,8 @@ class Study:
         """Return the rewards of the frozen SFT model's samples, drawn by our decoder and through GRPO's trainer."""
         settings, grpo = self.profile.reward_check, self.profile.grpo
         examples = self.prompted(grpo.split, settings.prompts)
-        spec = {
-            "sft": self.sft().content,
-            "data": self.corpus.content,
-            "prompt": prompts.digest(self.profile.prompt),
-            **asdict(settings),
-            "split": grpo.split,
-            "reward": grpo.reward,
-            "decoding": asdict(self.profile.decoding),
-            "seed": self.seed,
-        }
+        own = {"sft": self.sft().content, **asdict(settings), "split": grpo.split, "reward": grpo.reward}
+        spec = self.conditions | own
 
         def make(folder: Path) -> dict[str, Any]:
             from gecalign.training import sampling
@@ -273,14 +275,12 @@ class Study:
         if system not in ("copy", "base") and not allow_other_prompt:
             asked = self.trained("sft" if system == "best-of-n" else system)
             prompts.check_same(asked.record["spec"]["prompt"], prompts.digest(prompt))
-        spec = {
+        spec = self.conditions | {
             "system": system,
             "model": self.identity(system),
             "split": split,
-            "data": self.corpus.content,
             "prompt": prompts.digest(prompt),
             "decoding": asdict(decoding),
-            "seed": self.seed,
         }
         if system == "best-of-n":
             spec |= {"samples": asdict(self.profile.reward_check), "reward": self.profile.grpo.reward}
@@ -310,13 +310,10 @@ class Study:
             return self._predict_best(examples, decoding, prompt)
         asked = [prompts.render(prompt, example.source) for example in examples]
         outputs = decode(
-            *self.model(system), asked, decoding,
+            self.model(system), asked, decoding,
             seed=self.seed, progress=f"decoding {system}", engine=self.profile.engine,
         )  # fmt: skip
-        return [
-            Prediction(e.id, e.source, e.reference, prompts.hypothesis(o.text), o.tokens, o.truncated)
-            for e, (o, *_) in zip(examples, outputs, strict=True)
-        ]
+        return evaluation.predicted(examples, outputs)
 
     def _predict_best(
         self, examples: Sequence[Example], decoding: config.Decoding, prompt: config.Prompt

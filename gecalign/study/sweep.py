@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from filelock import FileLock
 
 from gecalign import config
 from gecalign.corpus import rowfiles
@@ -60,10 +59,8 @@ def record(study: Study, log: Path) -> None:
         rows[name] = value
     if not processes.is_main():
         return
-    log.parent.mkdir(parents=True, exist_ok=True)
     text = rows.to_csv(columns=list(COLUMNS), header=False, index=False, float_format="%.3f", lineterminator="\n")
-    with FileLock(log.with_name(f".{log.name}.lock")):
-        files.append_text(log, text, ",".join(COLUMNS) + "\n")
+    files.append_text(log, text, ",".join(COLUMNS) + "\n")
 
 
 def summary(study: Study, table: pd.DataFrame) -> pd.DataFrame:

@@ -12,7 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from gecalign import config, prompts
+from gecalign import config
 from gecalign.corpus.examples import Example
 from gecalign.preferences import pairs, rewards
 from gecalign.runtime import bars, store
@@ -26,13 +26,13 @@ SECOND_TEMPERATURE = 1.2  # of the pairs that are confounded with it; as publish
 @trains("sft")
 def sft(study: Study) -> Stage:
     """Return the supervised model, trained from the base on the demonstrations."""
-    return _sft(study, "sft", "base", study.profile.sft, study.examples, "train", "demonstrations")
+    return _sft(study, "sft", "train")
 
 
 @trains("sft-continued")
 def sft_continued(study: Study) -> Stage:
     """Return SFT trained on, on the same demonstrations: the control."""
-    return _sft(study, "sft-continued", "sft", _continued(study), study.examples, "train", "demonstrations")
+    return _sft(study, "sft-continued", "train")
 
 
 @trains("sft-fresh")
@@ -41,8 +41,7 @@ def sft_fresh(study: Study) -> Stage:
 
     What a method gains over this one is not due to its prompts being new.
     """
-    split = study.profile.grpo.split
-    return _sft(study, "sft-fresh", "sft", _continued(study), study.examples, split, "demonstrations")
+    return _sft(study, "sft-fresh", study.profile.grpo.split)
 
 
 @trains("random-of-k")
@@ -89,7 +88,7 @@ def dpo_reference(study: Study) -> Stage:
 @trains("grpo-4")
 def grpo_4(study: Study) -> Stage:
     """Return GRPO with groups of 4."""
-    return _grpo_of_size(study, 4)
+    return study.variant(designs.of_size(study.profile, 4)).grpo()
 
 
 @trains("grpo")
@@ -101,7 +100,7 @@ def grpo(study: Study) -> Stage:
 @trains("grpo-16")
 def grpo_16(study: Study) -> Stage:
     """Return GRPO with groups of 16."""
-    return _grpo_of_size(study, 16)
+    return study.variant(designs.of_size(study.profile, 16)).grpo()
 
 
 @trains("grpo-shuffled")
@@ -119,8 +118,7 @@ def sft_careful(study: Study) -> Stage:
 
     What the methods learn from judgements on such prompts, this one is simply told.
     """
-    split = study.profile.grpo.split
-    return _sft(study, "sft-careful", "sft", _continued(study), study.examples, split, "references")
+    return _sft(study, "sft-careful", study.profile.grpo.split, "references")
 
 
 @trains("sft-unmasked")
@@ -132,7 +130,7 @@ def sft_unmasked(study: Study) -> Stage:
 @trains("dpo-two-temperatures")
 def dpo_two_temperatures(study: Study) -> Stage:
     """Return DPO on pairs of which half of the samples were drawn at a higher temperature, as published."""
-    return study.variant(study.profile.variant(pairs__second_temperature=SECOND_TEMPERATURE)).dpo()
+    return two_temperatures(study).dpo()
 
 
 @trains("rloo")
@@ -155,43 +153,48 @@ def _rewarded(study: Study, name: str, settings: config.Online, **how: bool) -> 
     return _train(study, name, {"sft": study.sft().content}, settings, make, updates)
 
 
-def _grpo_of_size(study: Study, size: int) -> Stage:
-    """Return GRPO with groups of another size and as many samples in all, or, if they do not fit, as many updates."""
-    design = "equal samples" if "equal samples" in designs.possible(study.profile) else "equal steps"
-    return study.variant(designs.variant(study.profile, design, size)).grpo()
-
-
-def _continued(study: Study) -> config.SFT:
-    profile = study.profile
+def continued(profile: config.Profile) -> config.SFT:
+    """Return the settings of SFT that goes on: as many updates as GRPO makes, and what `config.Continued` says."""
     return replace(profile.sft, steps=profile.grpo.steps, **asdict(profile.continued))
+
+
+def two_temperatures(study: Study) -> Study:
+    """Return the study whose pairs are drawn at two temperatures."""
+    return study.variant(study.profile.variant(pairs__second_temperature=SECOND_TEMPERATURE))
 
 
 def _on_own_samples(study: Study, name: str, choose: Callable) -> Stage:
     samples, reward = study.samples(), study.profile.pairs.reward
 
-    def written(split: str) -> Sequence[Example]:
+    def written(_: str) -> Sequence[Example]:
         return choose(pairs.read_sampled(samples.folder / "samples.jsonl"), rewards.objective(reward))
 
-    made_from = {"samples": samples.content, "reward": reward}
-    return _sft(study, name, "sft", _continued(study), written, "samples", "demonstrations", **made_from)
+    return _sft(study, name, "samples", examples=written, samples=samples.content, reward=reward)
 
 
 def _sft(
     study: Study,
     name: str,
-    start: str,
-    settings: config.SFT,
-    examples: Callable[[str], Sequence[Example]],
     split: str,
-    target: str,
+    target: str = "demonstrations",
+    examples: Callable[[str], Sequence[Example]] | None = None,
     **made_from: str,
 ) -> Stage:
-    first = start == "base"
+    """Train SFT from the base, or SFT on.
+
+    Args:
+        split: what is shown.
+        target: of it "demonstrations" or "references".
+        examples: gives what the split stands for, if that is no split of the corpus.
+        made_from: what else decides the product.
+    """
+    first = name == "sft"
+    start, settings = ("base", study.profile.sft) if first else ("sft", continued(study.profile))
 
     def make(folder: Path) -> dict[str, Any]:
         from gecalign.training import rows, sft
 
-        shown = getattr(rows, target)(examples(split), study.profile.prompt)
+        shown = getattr(rows, target)((examples or study.examples)(split), study.profile.prompt)
         return sft.train(study.model(start), shown, settings, study.run(folder), evaluate_early=first)
 
     made_from = {"start": study.identity(start), "split": split, "target": target} | made_from
@@ -207,14 +210,7 @@ def _train(
     make: Callable[[Path], dict],
     updates: str,
 ) -> Stage:
-    spec = {
-        **made_from,
-        "data": study.corpus.content,
-        "prompt": prompts.digest(study.profile.prompt),
-        "settings": asdict(settings),
-        "decoding": asdict(study.profile.decoding),
-        "seed": study.seed,
-    }
+    spec = study.conditions | made_from | {"settings": asdict(settings)}
     spec |= {"lora": asdict(study.profile.lora)} if study.profile.lora.rank else {}
     yardstick = study.profile.yardstick
     spec |= {"yardstick": asdict(yardstick)} if yardstick != config.Yardstick() else {}

@@ -17,8 +17,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock
-
 from gecalign import config, metrics
 from gecalign.corpus import rowfiles
 from gecalign.runtime import files, processes
@@ -256,10 +254,7 @@ def _key(row: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def _append(row: Mapping[str, Any], log: Path) -> None:
-    if not processes.is_main():
-        return
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(log.with_name(f".{log.name}.lock")):  # several processes may share a log
+    if processes.is_main():
         files.append_text(log, _csv(row), _csv(dict(zip(COLUMNS, COLUMNS, strict=True))))
 
 

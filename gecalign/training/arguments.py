@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from transformers import PreTrainedModel, Trainer
@@ -81,23 +80,8 @@ def shared(settings: Settings, steps: int, run: Run, micro_batch: int) -> dict[s
     }
 
 
-@dataclass(frozen=True, slots=True)
-class Rows:
-    """How large the rows of a training are, at the most, in tokens.
-
-    Attributes:
-        length: of a text, prompt and completion together.
-        texts: how many a row has; of a preference pair 2.
-        scored: of a text those that the loss is computed on; None: all.
-    """
-
-    length: int
-    texts: int = 1
-    scored: int | None = None
-
-
 def micro_batch(
-    settings: Settings, model: PreTrainedModel, run: Run, rows: Rows, frozen: int = 0, later: int = 0
+    settings: Settings, model: PreTrainedModel, run: Run, rows: memory.Rows, frozen: int = 0, later: int = 0
 ) -> int:
     """Return how many rows a process has in memory at once: what the settings say, or as many as fit.
 
@@ -130,7 +114,7 @@ def micro_batch(
     free = memory.free(engine) // (processes.count() if on_cpu else 1) - later * memory.weights(shape)
     free += memory.weights(shape) - memory.kept(shape, how)  # loaded whole, sharded when the training begins
     try:
-        found = memory.micro_batch(batch, rows.length, shape, free, how, texts=rows.texts, scored=rows.scored), ""
+        found = memory.micro_batch(batch, rows, shape, free, how), ""
     except ValueError as error:
         limit = engine.memory_gb
         found = 0, str(error) + (f" (engine__memory_gb, {limit:g}, says what may be used.)" if limit else "")

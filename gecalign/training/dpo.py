@@ -13,6 +13,7 @@ from trl import DPOConfig, DPOTrainer
 
 from gecalign import config
 from gecalign.models.loading import Loaded
+from gecalign.models.memory import Rows
 from gecalign.preferences.pairs import PreferencePair
 from gecalign.runtime import processes
 from gecalign.training import arguments, estimates, loop
@@ -89,10 +90,10 @@ def trainer(
     return loop.finish(made, run, arguments.even_steps(steps, settings.evaluations), "dpo")
 
 
-def _sizes(pairs: Sequence[PreferencePair], tokenizer: Any) -> arguments.Rows:
+def _sizes(pairs: Sequence[PreferencePair], tokenizer: Any) -> Rows:
     rows = [(p.prompt, text) for p in pairs for text in (p.chosen, p.rejected)]
     longest = max(lengths([{"prompt": asked, "completion": text} for asked, text in rows], tokenizer))
-    return arguments.Rows(longest, texts=2, scored=max(lengths([{"text": text} for _, text in rows], tokenizer)))
+    return Rows(longest, texts=2, scored=max(lengths([{"text": text} for _, text in rows], tokenizer)))
 
 
 def _dataset(pairs: Sequence[PreferencePair], folder: Path) -> Dataset:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -48,15 +49,11 @@ def of_groups(trainer: Any, examples: Sequence[Example], settings: config.Online
     """Estimate seconds and tokens of the whole training from one generation, and from learning from a part of it."""
     plan, engine = groups.plan(settings), asking.engine
     asked = [prompts.render(asking.prompt, example.source) for example in examples[: plan["prompts_a_generation"]]]
-    sampling = config.Decoding(
-        settings.temperature,
-        settings.top_p,
-        settings.group_size,
-        asking.decoding.max_new_tokens,
-        asking.decoding.batch_tokens,
+    sampling = replace(
+        asking.decoding, temperature=settings.temperature, top_p=settings.top_p, samples=settings.group_size
     )
     start = time.perf_counter()
-    written = decode(trainer.model, trainer.processing_class, asked, sampling, engine=engine)
+    written = decode((trainer.model, trainer.processing_class), asked, sampling, engine=engine)
     generating = seconds_since(start)
     texts = [ask + sample.text for ask, group in zip(asked, written, strict=True) for sample in group]
     lengths = [len(ids) for ids in trainer.processing_class(texts)["input_ids"]]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -153,41 +154,71 @@ def has_moved(before: Mapping[str, torch.Tensor], model: nn.Module) -> bool:
     return any(bool((now[name] - old).abs().max() > STILL) for name, old in before.items())
 
 
-def verdict(
-    scored: Mapping[int, float],
-    start: float | None,
-    chosen: int,
-    moved: bool,
-    rate: str,
-    causes: str = "",
-    losses: Mapping[int, float] | None = None,
-) -> str:
+@dataclass(frozen=True, slots=True)
+class Course:
+    """How a training went, by what was measured on dev.
+
+    Attributes:
+        scored: BLEU after updates.
+        start: BLEU before the first, None where nobody knows.
+        chosen: the update whose checkpoint is kept.
+        moved: whether its weights differ from those of the start.
+        losses: those on references after updates, 0 included, where it is them that are to be learnt.
+    """
+
+    scored: Mapping[int, float]
+    start: float | None
+    chosen: int
+    moved: bool
+    losses: Mapping[int, float] = field(default_factory=dict)
+
+    @property
+    def best(self) -> float:
+        """BLEU of the checkpoint that is kept."""
+        return self.scored.get(self.chosen, math.nan)
+
+    @property
+    def far(self) -> list[int]:
+        """The updates after which the model scored far below the start."""
+        return [step for step, value in self.scored.items() if is_far_below(value, self.start)]
+
+
+def verdict(course: Course, rate: str, causes: str = "") -> str:
     """Return what is wrong with a training that ended, in words; nothing where nothing is.
 
     Args:
-        scored: dev BLEU after updates.
-        start: dev BLEU before the first.
-        chosen: the update whose checkpoint is kept.
-        moved: whether its weights differ from those of the start.
         rate: the learning rate, in words.
         causes: what else may keep it from learning, in words.
-        losses: those on references of dev after updates, 0 included, where it is them that are to be learnt.
     """
-    far = [step for step, value in scored.items() if is_far_below(value, start)]
+    far, scored = course.far, course.scored
     still = f"See eval_bleu and grad_norm in log.csv, and {rate}{'; also ' * bool(causes)}{causes}."
-    best = scored.get(chosen, math.nan)
-    if not moved:
+    if not course.moved:
         fallen = f"{len(far)} of {len(scored)} checkpoints score far below it: lower {rate}."
         return (
-            f"nothing was learnt: the checkpoint that was chosen, after update {chosen}, has the weights of the start. "
-            f"{fallen if far else still}"
+            f"nothing was learnt: the checkpoint that was chosen, after update {course.chosen}, has the weights of the "
+            f"start. {fallen if far else still}"
         )
-    if chosen in far:
+    if words := _harm(course, rate) or _no_gain(course, still):
+        return words
+    if far:
+        return (
+            f"training destroyed the model on the way: {len(far)} of {len(scored)} checkpoints score far below "
+            f"{course.start:.1f} BLEU on dev, where it started, the first of them after update {far[0]}. The one that "
+            f"was chosen, after update {course.chosen}, scores {course.best:.1f}. A longer training needs a lower "
+            f"{rate}."
+        )
+    return ""
+
+
+def _harm(course: Course, rate: str) -> str:
+    """Return in what the checkpoint that is kept is worse than the start."""
+    chosen, best, losses, start = course.chosen, course.best, course.losses, course.start
+    if chosen in course.far:
         return (
             f"training destroyed the model: the best checkpoint, after update {chosen}, scores {best:.1f} "
             f"BLEU on dev, far below {start:.1f} at the start. Lower {rate}."
         )
-    if losses and losses.get(chosen, 0) > losses.get(0, math.inf):
+    if losses.get(chosen, 0) > losses.get(0, math.inf):
         return (
             f"training destroyed the model: the best checkpoint, after update {chosen}, has a loss of "
             f"{losses[chosen]:.2f} nats a token on dev, above {losses[0]:.2f} at the start. Lower {rate}."
@@ -197,21 +228,21 @@ def verdict(
             f"training made the model worse: the best checkpoint, after update {chosen}, scores {best:.1f} BLEU on "
             f"dev, and the start {start:.1f}. Lower {rate}."
         )
+    return ""
+
+
+def _no_gain(course: Course, still: str) -> str:
+    """Return that nothing shows, where no checkpoint scores above the start; `still` says what to look at."""
+    start, best, scored = course.start, course.best, course.scored
     if start is not None and scored and set(scored.values()) == {start}:
         return (
             f"nothing was learnt that shows: after every one of {len(scored)} evaluated updates the model scores as at "
             f"the start, {start:.1f} BLEU on dev. {still}"
         )
-    if losses and start is not None and best <= start:
+    if course.losses and start is not None and best <= start:
         return (
-            f"no checkpoint scores above the start, {start:.1f} BLEU on dev; the best, after update {chosen}, has "
-            f"{best:.1f}. {still}"
-        )
-    if far:
-        return (
-            f"training destroyed the model on the way: {len(far)} of {len(scored)} checkpoints score far below "
-            f"{start:.1f} BLEU on dev, where it started, the first of them after update {far[0]}. The one that was "
-            f"chosen, after update {chosen}, scores {best:.1f}. A longer training needs a lower {rate}."
+            f"no checkpoint scores above the start, {start:.1f} BLEU on dev; the best, after update {course.chosen}, "
+            f"has {best:.1f}. {still}"
         )
     return ""
 
@@ -234,11 +265,12 @@ def of_log(
         {int(entry["step"]): entry[name] for entry in log if math.isfinite(entry.get(name, math.nan))}
         for name in ("eval_bleu", "eval_loss")
     )
-    return verdict(
+    course = Course(
         {step: value for step, value in scored.items() if step > 0}, scored.get(0, start), chosen, moved,
-        f"{part}__learning_rate, which is {rate:g}", CAUSES.get(part, REWARDED.format(part)),
-        losses if part == "sft" else None,
+        losses if part == "sft" else {},
     )  # fmt: skip
+    rate_in_words = f"{part}__learning_rate, which is {rate:g}"
+    return verdict(course, rate_in_words, CAUSES.get(part, REWARDED.format(part)))
 
 
 def warning_of(stage: store.Stage, start: float | None = None) -> str:

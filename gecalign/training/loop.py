@@ -81,7 +81,7 @@ def dev_scores(run: Run, tokenizer: PreTrainedTokenizerBase) -> Callable[[PreTra
     wanted = {name: getattr(metrics, name) for name in ("bleu", run.yardstick)}
 
     def scores(model: PreTrainedModel) -> dict[str, float]:
-        outputs = decode(model, tokenizer, asked, run.asking.decoding, engine=run.engine)
+        outputs = decode((model, tokenizer), asked, run.asking.decoding, engine=run.engine)
         written = [prompts.hypothesis(output[0].text) for output in outputs]
         return {name: metric.corpus(written, targets, sources).value for name, metric in wanted.items()}
 

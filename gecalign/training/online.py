@@ -14,6 +14,7 @@ from gecalign import config
 from gecalign.corpus.examples import Example
 from gecalign.models.lm_head import use_plain_head
 from gecalign.models.loading import Loaded
+from gecalign.models.memory import Rows
 from gecalign.preferences import rewards
 from gecalign.training import arguments, estimates, groups, loop, vllm_sampling
 from gecalign.training.rows import lengths, prompted
@@ -52,8 +53,7 @@ def trainer(
     rows = prompted(examples, run.asking.prompt)
     longest = max(lengths([{"text": row["prompt"]} for row in rows], tokenizer)) + new
     later = 1 if settings.beta and not run.lora.rank else 0  # TRL's own reference, beside that of the KL divergence
-    sizes = arguments.Rows(longest, scored=new)
-    fits = arguments.micro_batch(settings, model, run, sizes, frozen=1 + later, later=later)
+    fits = arguments.micro_batch(settings, model, run, Rows(longest, scored=new), frozen=1 + later, later=later)
     shared = arguments.shared(settings, settings.steps, run, fits)
     made = loop.measured(
         watched(method.trainer), evaluate_loss=False

@@ -58,16 +58,16 @@ def draw(policy: Loaded, examples: Sequence[Example], settings: config.Pairs, as
         )
     # in turn, so that the first two of a prompt are of both temperatures
     drawn = [
-        [sample for turn in zip(*groups, strict=True) for sample in turn]
+        tuple(sample for turn in zip(*groups, strict=True) for sample in turn)
         for groups in zip(*by_temperature, strict=True)
     ]
-    return pairs.sampled_prompts(examples, drawn)
+    return [pairs.Sampled(e.id, e.source, e.reference, kept) for e, kept in zip(examples, drawn, strict=True)]
 
 
 def _draw(policy: Loaded, asked: Sequence[str], asking: Asking, progress: str) -> list[list[Completion]]:
     if vllm_sampling.mode(asking.engine):
-        return vllm_sampling.draw(*policy, asked, asking.decoding, asking.engine, progress)
-    return decode(*policy, asked, asking.decoding, seed=asking.seed, progress=progress, engine=asking.engine)
+        return vllm_sampling.draw(policy, asked, asking.decoding, asking.engine, progress)
+    return decode(policy, asked, asking.decoding, seed=asking.seed, progress=progress, engine=asking.engine)
 
 
 def check_rewards(
@@ -87,9 +87,9 @@ def check_rewards(
     objective, asking = rewards.objective(training.reward), run.asking
     asked = [prompts.render(asking.prompt, example.source) for example in examples]
     sampled = replace(asking.decoding, temperature=settings.temperature, top_p=settings.top_p, samples=settings.samples)
-    drawn = decode(*policy, asked, sampled, seed=asking.seed, progress="sampling", engine=asking.engine)
+    drawn = decode(policy, asked, sampled, seed=asking.seed, progress="sampling", engine=asking.engine)
     direct = _scored(drawn, examples, objective)
-    best = decode(*policy, asked, asking.decoding, engine=asking.engine)
+    best = decode(policy, asked, asking.decoding, engine=asking.engine)
     greedy = _scored(best, examples, objective)[:, 0]
     frozen = replace(
         training, group_size=settings.samples, temperature=settings.temperature, top_p=settings.top_p, learning_rate=0.0

@@ -11,6 +11,7 @@ from trl import SFTConfig, SFTTrainer
 
 from gecalign import config
 from gecalign.models.loading import Loaded
+from gecalign.models.memory import Rows
 from gecalign.training import arguments, estimates, loop
 from gecalign.training.rows import fitting, lengths, references
 from gecalign.training.setup import Run
@@ -43,7 +44,7 @@ def trainer(
 ) -> SFTTrainer:
     """Return TRL's trainer on rows of prompt and completion, ready to train."""
     model, tokenizer = start
-    fits = arguments.micro_batch(settings, model, run, arguments.Rows(max(lengths(rows, tokenizer))))
+    fits = arguments.micro_batch(settings, model, run, Rows(max(lengths(rows, tokenizer))))
     made = loop.measured(
         SFTTrainer
     )(

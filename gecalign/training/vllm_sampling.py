@@ -15,9 +15,8 @@ from gecalign.config import Decoding, Engine
 from gecalign.runtime import bars, processes
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
     from gecalign.models.decode import Completion
+    from gecalign.models.loading import Loaded
 
 AT_ONCE = 512  # prompts in a request
 SAMPLERS = {"transformers": None, "vllm-colocate": "colocate", "vllm-server": "server"}
@@ -69,12 +68,7 @@ def arguments(engine: Engine, length: int) -> dict[str, Any]:
 
 
 def draw(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    prompts: Sequence[str],
-    config: Decoding,
-    engine: Engine,
-    progress: str | None = None,
+    loaded: Loaded, prompts: Sequence[str], config: Decoding, engine: Engine, progress: str | None = None
 ) -> list[list[Completion]]:
     """Return `config.samples` completions for each prompt, in their order, as `decode` does.
 
@@ -87,6 +81,7 @@ def draw(
 
     from gecalign.models.decode import completion
 
+    model, tokenizer = loaded
     prompt_ids = tokenizer(list(prompts))["input_ids"]
     chosen = arguments(engine, max(map(len, prompt_ids)) + config.max_new_tokens)
     generation = VLLMGeneration(

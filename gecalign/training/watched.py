@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -50,9 +51,7 @@ def watched(trainer_class: type) -> type:
                 return rewarded
             # drawn from seed and update alone, so that a resumed training deals as an uninterrupted one
             order = torch.Generator().manual_seed(self.args.seed + 1000 * self.state.global_step)
-            groups = rewarded.view(-1, self.num_generations, rewarded.shape[-1])
-            dealt = torch.rand(groups.shape[:2], generator=order).argsort(dim=1).to(rewarded.device)
-            return groups.gather(1, dealt.unsqueeze(-1).expand_as(groups)).view_as(rewarded)
+            return _dealt(rewarded, self.num_generations, order)
 
         def _get_per_token_logps_and_entropies(self, model: Any, *args: Any, **kwargs: Any) -> Any:
             result = super()._get_per_token_logps_and_entropies(model, *args, **kwargs)
@@ -68,20 +67,38 @@ def watched(trainer_class: type) -> type:
                 attended = torch.cat([inputs["prompt_mask"], mask], dim=1)
                 with torch.no_grad(), loading.autocast(self.engine):
                     asked = self._get_per_token_logps_and_entropies(self.kl_reference, ids, attended, mask.shape[1])
-                    difference = asked[0] - self._policy_logps
-                    # an estimate from the policy's own samples, never negative, as TRL and the GRPO paper have it
-                    divergence = difference.exp() - difference - 1
-                    mean = (divergence * mask).sum() / mask.sum().clamp(min=1)
+                    mean = _divergence(self._policy_logps, asked[0], mask)
                 self._metrics["train"]["kl"].append(self.accelerator.gather(mean).mean().item())
             return loss
 
         def _save_checkpoint(self, *args: Any) -> None:
             super()._save_checkpoint(*args)
             if self.groups_file and processes.is_main():
-                columns = {"prompt": self._logs["prompt"], "completion": self._logs["completion"]}
-                columns |= {f"reward {name}": values for name, values in self._logs["rewards"].items()}
-                columns["advantage"] = self._logs["advantages"]
-                pd.DataFrame(columns).to_json(self.groups_file, orient="records", lines=True, force_ascii=False)
+                _write_groups(self._logs, self.groups_file)
 
     Watched.__name__ = trainer_class.__name__
     return Watched
+
+
+def _dealt(rewarded: torch.Tensor, size: int, order: torch.Generator) -> torch.Tensor:
+    """Return rewards, (samples, rewards), dealt out anew within each group of so many samples."""
+    groups = rewarded.view(-1, size, rewarded.shape[-1])
+    dealt = torch.rand(groups.shape[:2], generator=order).argsort(dim=1).to(rewarded.device)
+    return groups.gather(1, dealt.unsqueeze(-1).expand_as(groups)).view_as(rewarded)
+
+
+def _divergence(policy: torch.Tensor, reference: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Return the KL divergence, nats a token, estimated from the policy's samples: log-probabilities, mask (B, T).
+
+    Never negative, as TRL and the GRPO paper have it.
+    """
+    difference = reference - policy
+    divergence = difference.exp() - difference - 1
+    return (divergence * mask).sum() / mask.sum().clamp(min=1)
+
+
+def _write_groups(logs: Mapping[str, Any], path: Path) -> None:
+    columns = {"prompt": logs["prompt"], "completion": logs["completion"]}
+    columns |= {f"reward {name}": values for name, values in logs["rewards"].items()}
+    columns["advantage"] = logs["advantages"]
+    pd.DataFrame(columns).to_json(path, orient="records", lines=True, force_ascii=False)

@@ -40,7 +40,7 @@ def asked(monkeypatch) -> list[list[str]]:
     """Let a decoder write what is asked in capitals; return what it was asked, call by call."""
     seen: list[list[str]] = []
 
-    def written(model, tokenizer, prompts, config, **_: object):
+    def written(loaded, prompts, config, **_: object):
         seen.append([prompt.removeprefix("Fix: ").removesuffix("\nCorrected:") for prompt in prompts])
         return [[Completion(f" {text.upper().replace('|', chr(10))}\n", 1, "cut" in text)] for text in seen[-1]]
 
@@ -176,7 +176,7 @@ def test_input_that_never_ends_is_read_only_as_far_as_it_is_needed(asked):
 def test_samples_are_drawn_line_by_line_with_a_seed_of_their_own(monkeypatch):
     seeds = []
 
-    def drawn(model, tokenizer, prompts, config, *, seed, **_: object):
+    def drawn(loaded, prompts, config, *, seed, **_: object):
         seeds.append((len(prompts), seed))
         return [[Completion("x", 1, False)] for _ in prompts]
 

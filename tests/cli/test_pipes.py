@@ -14,7 +14,7 @@ from gecalign.cli import lines, models
 from gecalign.config import Decoding, Prompt
 
 Completion = lambda text: types.SimpleNamespace(text=text, truncated=False)
-written = lambda model, tokenizer, prompts, config, **_: [[Completion(prompt.upper())] for prompt in prompts]
+written = lambda loaded, prompts, config, **_: [[Completion(prompt.upper())] for prompt in prompts]
 sys.modules["gecalign.models.decode"] = types.SimpleNamespace(decode=written)
 model = types.SimpleNamespace(config=types.SimpleNamespace(max_position_embeddings=1000))
 tokenizer = lambda texts, verbose: {"input_ids": [list(text) for text in texts]}

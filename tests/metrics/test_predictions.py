@@ -8,7 +8,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from gecalign.metrics.predictions import Prediction, read, read_parallel, write
+from gecalign.metrics.predictions import Prediction, read, read_parallel
+from gecalign.runtime import files
 
 ROWS = [
     {"id": "a", "source": "She go.", "reference": "She goes.", "hypothesis": "She goes."},
@@ -70,7 +71,7 @@ def test_our_own_predictions_are_read_back_with_what_was_cut_off(tmp_path):
         Prediction("1", "a", "b", "c" + "".join(SEPARATORS) + "d", 3, True),
         Prediction("2", "d", "e", ""),
     ]
-    write(predictions, tmp_path / "p.jsonl")
+    files.write_jsonl(predictions, tmp_path / "p.jsonl")
     assert read(tmp_path / "p.jsonl") == tuple(predictions)
     texts = read_parallel(tmp_path / "p.jsonl", None, [])
     assert texts.truncated == [True, False]
@@ -97,27 +98,16 @@ def test_windows_line_ends_and_a_byte_order_mark_do_not_matter(tmp_path):
     assert texts.hypotheses == ["She goes.", "", "It is."]
 
 
-@pytest.mark.parametrize("end", ["", "\n"])
-def test_the_last_line_may_end_without_a_line_end(tmp_path, end):
+@pytest.mark.parametrize(("text", "last"), [("a\nb\nc", "c"), ("a\nb\nc\n", "c"), ("a\nb\n\n", "")])
+def test_the_last_line_may_end_without_a_line_end_and_an_empty_last_output_is_an_empty_line(tmp_path, text, last):
     hypotheses = tmp_path / "h.txt"
-    hypotheses.write_text(f"a\nb\nc{end}")
+    hypotheses.write_text(text)
     texts = read_parallel(
         hypotheses,
         file(tmp_path / "s.txt", ROWS, ("source",)),
         [file(tmp_path / "r.txt", ROWS, ("reference",))],
     )
-    assert texts.hypotheses == ["a", "b", "c"]
-
-
-def test_an_empty_last_output_is_an_empty_last_line(tmp_path):
-    hypotheses = tmp_path / "h.txt"
-    hypotheses.write_text("a\nb\n\n")
-    texts = read_parallel(
-        hypotheses,
-        file(tmp_path / "s.txt", ROWS, ("source",)),
-        [file(tmp_path / "r.txt", ROWS, ("reference",))],
-    )
-    assert texts.hypotheses == ["a", "b", ""]
+    assert texts.hypotheses == ["a", "b", last]
 
 
 def test_counts_that_differ_name_both_files_and_counts(tmp_path):
@@ -218,7 +208,7 @@ def test_our_own_predictions_saved_by_pandas_are_cut_off_as_often_as_they_were(t
     import pandas as pd
 
     predictions = [Prediction(str(i), f"s{i}", f"r{i}", f"h{i}", 3, i == 7) for i in range(50)]
-    write(predictions, tmp_path / "p.jsonl")
+    files.write_jsonl(predictions, tmp_path / "p.jsonl")
     frame, path = pd.read_json(tmp_path / "p.jsonl", lines=True), tmp_path / f"p2{suffix}"
     if suffix == ".parquet":
         frame.to_parquet(path)

@@ -42,7 +42,7 @@ def by_hand(model, tokenizer, prompt: str, limit: int) -> list[int]:
 def test_greedy_outputs_are_those_of_each_prompt_alone_and_in_order(loaded, batch_tokens):
     # left padding, length sorting and batching must not show
     asked = prompts(17)
-    outputs = decode(*loaded, asked, Decoding(max_new_tokens=12, batch_tokens=batch_tokens))
+    outputs = decode(loaded, asked, Decoding(max_new_tokens=12, batch_tokens=batch_tokens))
     for prompt, (output,) in zip(asked, outputs, strict=True):
         ids = by_hand(*loaded, prompt, 12)
         assert output.text == loaded[1].decode(ids, skip_special_tokens=True)
@@ -51,7 +51,7 @@ def test_greedy_outputs_are_those_of_each_prompt_alone_and_in_order(loaded, batc
 
 
 def test_every_prompt_gets_its_number_of_samples_and_they_differ(loaded):
-    outputs = decode(*loaded, prompts(5), SAMPLING)
+    outputs = decode(loaded, prompts(5), SAMPLING)
     assert [len(samples) for samples in outputs] == [3] * 5
     assert all(len({sample.text for sample in samples}) > 1 for samples in outputs)
 
@@ -59,13 +59,13 @@ def test_every_prompt_gets_its_number_of_samples_and_they_differ(loaded):
 def test_samples_belong_to_their_own_prompt(loaded):
     # at a temperature of almost zero every sample is the greedy output of its prompt
     asked = prompts(7)
-    greedy = decode(*loaded, asked, GREEDY)
-    cold = decode(*loaded, asked, Decoding(temperature=1e-4, samples=3, max_new_tokens=12))
+    greedy = decode(loaded, asked, GREEDY)
+    cold = decode(loaded, asked, Decoding(temperature=1e-4, samples=3, max_new_tokens=12))
     assert cold == [output * 3 for output in greedy]
 
 
 def test_the_same_seed_samples_the_same_and_another_does_not(loaded):
-    first, again, other = (decode(*loaded, prompts(4), SAMPLING, seed=seed) for seed in (1, 1, 2))
+    first, again, other = (decode(loaded, prompts(4), SAMPLING, seed=seed) for seed in (1, 1, 2))
     assert first == again != other
 
 
@@ -73,15 +73,15 @@ def test_the_same_seed_samples_the_same_and_another_does_not(loaded):
 def test_decoding_leaves_the_random_state_of_the_caller_alone(loaded, config):
     torch.manual_seed(5)
     before = torch.get_rng_state()
-    decode(*loaded, prompts(3), config, seed=9)
+    decode(loaded, prompts(3), config, seed=9)
     assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_the_state_of_the_caller_does_not_reach_the_samples(loaded):
     torch.manual_seed(1)
-    first = decode(*loaded, prompts(3), SAMPLING, seed=9)
+    first = decode(loaded, prompts(3), SAMPLING, seed=9)
     torch.manual_seed(2)
-    assert decode(*loaded, prompts(3), SAMPLING, seed=9) == first
+    assert decode(loaded, prompts(3), SAMPLING, seed=9) == first
 
 
 @pytest.fixture
@@ -112,7 +112,7 @@ def test_truncated_says_exactly_that_no_eos_came_within_the_limit(loaded, stops_
     tokenizer = loaded[1]
     prompt = "Fix: she go"
     model = stops_after(len(tokenizer(prompt)["input_ids"]), count)
-    ((output,),) = decode(model, tokenizer, [prompt], Decoding(max_new_tokens=5))
+    ((output,),) = decode((model, tokenizer), [prompt], Decoding(max_new_tokens=5))
     assert (output.tokens, output.truncated) == (tokens, truncated)
     assert output.text == tokenizer.decode([100] * min(count, 5))
 
@@ -124,21 +124,21 @@ def test_a_prompt_fits_exactly_or_is_refused_with_what_to_do(loaded, room):
     length = len(tokenizer(prompt)["input_ids"])
     config = Decoding(max_new_tokens=model.config.max_position_embeddings - length + (1 - room))
     if room:
-        assert len(decode(model, tokenizer, [prompt], config)) == 1
+        assert len(decode((model, tokenizer), [prompt], config)) == 1
         return
     with pytest.raises(ValueError, match=rf"longest prompt has {length} tokens.*context of 256.*one sentence a line"):
-        decode(model, tokenizer, ["short", prompt], config)
+        decode((model, tokenizer), ["short", prompt], config)
 
 
 def test_no_prompts_give_no_outputs(loaded):
-    assert decode(*loaded, [], GREEDY) == []
+    assert decode(loaded, [], GREEDY) == []
 
 
 @pytest.mark.parametrize("training", [True, False])
 def test_the_model_is_left_in_the_mode_it_was_in(loaded, training):
     model, tokenizer = loaded
     model.train(training)
-    decode(model, tokenizer, prompts(2), GREEDY)
+    decode((model, tokenizer), prompts(2), GREEDY)
     assert model.training is training
     model.eval()
 
@@ -148,14 +148,14 @@ def test_the_mode_is_restored_after_an_error_too(loaded, monkeypatch):
     model.train()
     monkeypatch.setattr(model, "generate", lambda **_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        decode(model, tokenizer, prompts(2), GREEDY)
+        decode((model, tokenizer), prompts(2), GREEDY)
     assert model.training
     model.eval()
 
 
 def test_several_samples_without_sampling_are_refused(loaded):
     with pytest.raises(ValueError, match="all 2 samples would be the same"):
-        decode(*loaded, prompts(2), Decoding(samples=2))
+        decode(loaded, prompts(2), Decoding(samples=2))
 
 
 def test_weights_are_converted_to_16_bits_once_and_not_for_every_token(loaded):
@@ -163,7 +163,7 @@ def test_weights_are_converted_to_16_bits_once_and_not_for_every_token(loaded):
 
     def conversions(tokens: int) -> int:
         with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], record_shapes=True) as profile:
-            decode(model, tokenizer, prompts(2), Decoding(max_new_tokens=tokens), engine=Engine(precision="bf16"))
+            decode((model, tokenizer), prompts(2), Decoding(max_new_tokens=tokens), engine=Engine(precision="bf16"))
         shapes = {tuple(weight.shape) for weight in model.parameters() if weight.ndim == 2}
         events = profile.key_averages(group_by_input_shape=True)
         return sum(e.count for e in events if e.key == "aten::_to_copy" and tuple(e.input_shapes[0]) in shapes)

@@ -158,10 +158,10 @@ def test_the_layout_is_smollms_and_16_bit_weights_load_as_the_same_numbers_in_32
 def test_what_generation_config_asks_for_changes_nothing(folder, tmp_path):
     asked = [prompts.render(PROMPT, example.source) for example in DEV]
     model, tokenizer = loading.load(folder)
-    written = decode(model, tokenizer, asked, DECODING)
+    written = decode((model, tokenizer), asked, DECODING)
     model.generation_config = model.generation_config.from_pretrained(folder)
-    assert decode(model, tokenizer, asked, DECODING) != written  # so it would show
-    assert decode(*loading.load(folder), asked, DECODING) == written
+    assert decode((model, tokenizer), asked, DECODING) != written  # so it would show
+    assert decode(loading.load(folder), asked, DECODING) == written
 
 
 # ---- tokenizers
@@ -245,7 +245,7 @@ def test_training_sampling_and_decoding_see_the_same_tokens(tmp_path, kind, monk
         return generate(input_ids=input_ids, attention_mask=attention_mask, **kwargs)
 
     monkeypatch.setattr(model, "generate", watching)
-    decode(model, tokenizer, asked, DECODING)
+    decode((model, tokenizer), asked, DECODING)
     assert sorted(seen) == sorted(prompt_ids)
 
 
@@ -369,7 +369,7 @@ def test_every_stage_of_the_profile_runs_on_what_the_hub_gives(repositories, tmp
         result = CliRunner().invoke(cli.app, command)
         assert result.exit_code == 0, result.output
         asked = [prompts.render(study.profile.prompt, "She go home.")]
-        written = decode(*study.model("grpo"), asked, study.profile.decoding)[0][0]
+        written = decode(study.model("grpo"), asked, study.profile.decoding)[0][0]
         assert result.stdout.strip() == prompts.hypothesis(written.text)
 
 

@@ -18,7 +18,7 @@ from trl.trainer.utils import add_fused_lm_head
 
 from gecalign import config
 from gecalign.models import memory
-from gecalign.models.memory import KNOWN, Shape, Training
+from gecalign.models.memory import KNOWN, Rows, Shape, Training
 
 NARROW = Shape(3, 576, 9, 3, 64, 1536, 512, True, 2048)  # SmolLM-135M with few layers and words
 SMOLLM = KNOWN["HuggingFaceTB/SmolLM-135M"]
@@ -237,24 +237,24 @@ def test_the_micro_batch_is_the_largest_divisor_that_fits():
     how = Training("bf16", accelerator=True)
     needed = {rows: memory.step(SMOLLM, how, rows, 512) / (1 - memory.MARGIN) for rows in (1, 2, 3, 4, 6, 12)}
     for rows, least in needed.items():
-        assert memory.micro_batch(12, 512, SMOLLM, int(least) + 1, how) == rows
-    assert memory.micro_batch(12, 512, SMOLLM, int(needed[12]) - 1, how) == 6
+        assert memory.micro_batch(12, Rows(512), SMOLLM, int(least) + 1, how) == rows
+    assert memory.micro_batch(12, Rows(512), SMOLLM, int(needed[12]) - 1, how) == 6
 
 
 def test_texts_of_a_pair_count_twice_and_positions_without_loss_less():
     how = Training()
     free = int(memory.step(SMOLLM, how, 8, 512) / (1 - memory.MARGIN)) + 1
-    assert memory.micro_batch(8, 512, SMOLLM, free, how) == 8
-    assert memory.micro_batch(8, 512, SMOLLM, free, how, texts=2) == 4
-    assert memory.micro_batch(10, 512, SMOLLM, free, how) == 5
-    assert memory.micro_batch(10, 512, SMOLLM, free, how, scored=100) == 10
+    assert memory.micro_batch(8, Rows(512), SMOLLM, free, how) == 8
+    assert memory.micro_batch(8, Rows(512, texts=2), SMOLLM, free, how) == 4
+    assert memory.micro_batch(10, Rows(512), SMOLLM, free, how) == 5
+    assert memory.micro_batch(10, Rows(512, scored=100), SMOLLM, free, how) == 10
 
 
 def test_where_nothing_fits_the_ways_out_are_named():
     with pytest.raises(ValueError, match=r"512 tokens.*gradient_checkpointing=true.*lora\.rank.*or a GPU"):
-        memory.micro_batch(8, 512, SMOLLM, GB, Training("bf16", True))
+        memory.micro_batch(8, Rows(512), SMOLLM, GB, Training("bf16", True))
     with pytest.raises(ValueError, match=r"not even one row") as stated:
-        memory.micro_batch(8, 512, SMOLLM, GB // 10, Training("bf16", True, checkpointing=True, lora_rank=8))
+        memory.micro_batch(8, Rows(512), SMOLLM, GB // 10, Training("bf16", True, checkpointing=True, lora_rank=8))
     assert "checkpointing" not in str(stated.value)
     assert "lora.rank" not in str(stated.value)
 
@@ -263,9 +263,9 @@ def test_the_tiny_profile_never_divides_its_batches():
     """Its results depend on that to the last bit."""
     tiny, shape = config.TINY, memory.shape(config.Model())
     longest, free = 120, int(1.1 * GB)
-    assert memory.micro_batch(tiny.sft.batch_size, tiny.sft.max_length, shape, free, Training()) == 64
-    assert memory.micro_batch(tiny.dpo.batch_size, longest, shape, free, Training(), texts=2) == 32
-    assert memory.micro_batch(tiny.grpo.batch_size, longest, shape, free, Training(frozen=1)) == 64
+    assert memory.micro_batch(tiny.sft.batch_size, Rows(tiny.sft.max_length), shape, free, Training()) == 64
+    assert memory.micro_batch(tiny.dpo.batch_size, Rows(longest, texts=2), shape, free, Training()) == 32
+    assert memory.micro_batch(tiny.grpo.batch_size, Rows(longest), shape, free, Training(frozen=1)) == 64
 
 
 def test_free_memory_is_what_the_machine_has_or_what_the_profile_says(monkeypatch):
@@ -309,7 +309,7 @@ def test_all_weights_of_llama_fit_two_gpus_that_share_them_and_not_one():
         23 * 10**9 - memory.weights(memory.KNOWN["meta-llama/Llama-3.2-1B"]),
     )
     with pytest.raises(ValueError, match="not even one row"):
-        memory.micro_batch(32, 512, llama, free, Training("bf16", True))
+        memory.micro_batch(32, Rows(512), llama, free, Training("bf16", True))
     how = Training("bf16", True, processes=2, sharded=True)
     free += memory.weights(llama) - memory.kept(llama, how)
-    assert memory.micro_batch(16, 512, llama, free, how) >= 1
+    assert memory.micro_batch(16, Rows(512), llama, free, how) >= 1

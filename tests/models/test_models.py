@@ -14,11 +14,6 @@ from gecalign.config import Model
 from gecalign.models import loading
 
 
-@pytest.fixture(scope="module")
-def base(tmp_path_factory) -> Path:
-    return factories.base_folder(tmp_path_factory.mktemp("models") / "base")
-
-
 @pytest.fixture
 def copy(base, tmp_path) -> Path:
     return Path(shutil.copytree(base, tmp_path / "copy"))

@@ -16,9 +16,8 @@ from typer.testing import CliRunner
 from gecalign import cli, config, plan, systems
 from gecalign.corpus import corpora
 from gecalign.models import loading, memory
-from gecalign.plan import rates, rendering, sizes
-from gecalign.plan.rates import Speed
-from gecalign.plan.steps import Machine, Plan, Step
+from gecalign.plan import Machine, Plan, Step, rates, rendering, sizes
+from gecalign.plan.rates import Measured, Speed
 from gecalign.runtime import console
 from gecalign.study import Study
 
@@ -203,12 +202,12 @@ def test_layers_that_are_not_measured_are_added(monkeypatch):
 
     monkeypatch.setattr(rates, "_measure", measured)
     monkeypatch.setattr(rates, "_seconds_a_parameter", lambda: 2.0)
-    deep = rates.measure(shape, config.Engine(), 9, 9, 1, 1, parameters=7)
+    deep = rates.measure(shape, config.Engine(), Measured(9, 9, 1, 1), parameters=7)
     assert [s.layers for s in seen] == [1, 2]
     assert seen[0] == dataclasses.replace(shape, layers=1)
     assert (deep.token, deep.step, deep.update) == (40.0, 150.0, 14.0)
     assert deep.row == 1.0  # noise makes no layer faster than none
-    rates.measure(dataclasses.replace(shape, layers=4), config.Engine(), 9, 9, 1, 1, 1)
+    rates.measure(dataclasses.replace(shape, layers=4), config.Engine(), Measured(9, 9, 1, 1), 1)
     assert seen[-1].layers == 4  # a shallow one is measured whole
 
 
@@ -220,7 +219,7 @@ def test_rates_are_measured_in_the_precision_of_the_engine(checkpointing, monkey
     shape = memory.Shape(6, 32, 2, 2, 16, 64, 330, True, 256)
     engine = config.Engine(precision="bf16", gradient_checkpointing=checkpointing)
     state = torch.random.get_rng_state()
-    found = rates.measure(shape, engine, prompt=12, new=8, trained=4, written=8, parameters=1000)
+    found = rates.measure(shape, engine, Measured(prompt=12, new=8, trained=4, written=8), parameters=1000)
     assert all(0 <= getattr(found, field.name) < 1 for field in dataclasses.fields(found))
     assert found.token > 0
     assert found.step + found.row > 0
@@ -274,7 +273,7 @@ def test_numbers_are_short():
 
 def test_the_command_prints_a_table_or_json_with_what_was_measured(monkeypatch, tmp_path, no_loading):
     monkeypatch.setenv("GECALIGN_RUNS", str(tmp_path))
-    monkeypatch.setattr("gecalign.plan.steps.measure", lambda *_: RATES)
+    monkeypatch.setattr("gecalign.plan.costs.measure", lambda *_: RATES)
     shown = CliRunner().invoke(cli.app, ["plan", "--profile", "smollm-135m", "--set", "grpo.steps=7", "--json"])
     found = json.loads(shown.stdout)
     grpo = next(step for step in found["steps"] if step["name"] == "grpo")

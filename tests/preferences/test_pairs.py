@@ -12,6 +12,7 @@ from gecalign.corpus.examples import Example
 from gecalign.preferences import pairs
 from gecalign.preferences.pairs import CLOSE, IDENTICAL, TIE, TRUNCATED, PreferencePair, Sample, Sampled
 from gecalign.preferences.rewards import Objective, Reward, objective
+from gecalign.runtime import files
 
 PROMPT = Prompt()
 REFERENCE = "She goes to school every day ."
@@ -151,8 +152,8 @@ def test_pairs_and_samples_are_read_as_they_were_written(tmp_path):
         prompted(sample(GOOD), sample(BAD)),
     ]
     found, _ = build(*rows)
-    pairs.write(found, tmp_path / "pairs.jsonl")
-    pairs.write(rows, tmp_path / "samples.jsonl")
+    files.write_jsonl(found, tmp_path / "pairs.jsonl")
+    files.write_jsonl(rows, tmp_path / "samples.jsonl")
     assert pairs.read(tmp_path / "pairs.jsonl") == found
     assert pairs.read_sampled(tmp_path / "samples.jsonl") == rows
 
@@ -161,7 +162,7 @@ def test_the_datasets_library_loads_the_file_with_scores_and_provenance(tmp_path
     import datasets
 
     found, _ = build(prompted(sample(MIDDLE, temperature=0.7), sample(BAD, temperature=1.2)))
-    pairs.write(found, tmp_path / "pairs.jsonl")
+    files.write_jsonl(found, tmp_path / "pairs.jsonl")
     loaded = datasets.load_dataset(
         "json", data_files=str(tmp_path / "pairs.jsonl"), split="train", cache_dir=str(tmp_path / "cache")
     )

@@ -8,6 +8,7 @@ from reports import HALF, REFERENCES, RESAMPLES, SOURCES, SYSTEMS, TRUNCATED, WR
 
 from gecalign import metrics, report
 from gecalign.statistics import compare, design
+from gecalign.statistics.resampling import Resampling
 
 # --- Numbers ----------------------------------------------------------------------------------------
 
@@ -18,10 +19,11 @@ def test_scores_and_differences_are_those_of_compare(made, metric):
     rows = {name: metric.statistics(hypotheses, REFERENCES, SOURCES) for name, hypotheses in texts.items()}
     others = {name: found for name, found in rows.items() if name != "half"}
     signature = metric.corpus(SYSTEMS["all"], REFERENCES, SOURCES).signature
-    drawn = {"resamples": RESAMPLES, "seed": 0, "signature": signature}
+    how = Resampling(RESAMPLES)
     assert made.signatures[metric.name] == signature
-    assert made.scores[metric.name] == compare.intervals(rows, metric.score, **drawn)
-    assert made.differences[metric.name] == compare.paired_differences(others, rows["half"], metric.score, **drawn)
+    assert made.scores[metric.name] == compare.intervals(rows, metric.score, how, signature)
+    expected = compare.paired_differences(others, rows["half"], metric.score, how, signature)
+    assert made.differences[metric.name] == expected
 
 
 def test_p_values_are_corrected_over_the_systems_and_doing_nothing_is_not_one_of_them(made):

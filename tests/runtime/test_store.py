@@ -274,14 +274,6 @@ def test_another_error_is_not_taken_for_a_full_disk(tmp_path):
         store.obtain(tmp_path, "stage", SPEC, make)
 
 
-def test_write_text_leaves_the_old_file_where_it_cannot_write_the_new(tmp_path):
-    path = tmp_path / "file.txt"
-    store.write_text(path, "old")
-    with pytest.raises(UnicodeEncodeError):
-        store.write_text(path, "new \ud800")
-    assert path.read_text() == "old"
-
-
 def test_digests_tell_values_apart_and_do_not_depend_on_the_process():
     # echo -n '{"a": 1}' | sha256sum | cut -c1-12
     assert store.digest_of({"a": 1}) == "f9d86028c6e0"

@@ -8,21 +8,14 @@ import random
 
 import numpy as np
 import pytest
+from closed_forms import mean, plausible, with_ones
 from sacrebleu.metrics import BLEU
 from sacrebleu.significance import PairedTest, _bootstrap_resample, estimate_ci
 from scipy import stats
 
 from gecalign import metrics
-from gecalign.statistics import compare, design
-
-
-def mean(totals):
-    """Score of the columns (value, 1): their mean, for which everything has a closed form."""
-    return totals[..., 0] / totals[..., 1]
-
-
-def with_ones(values) -> np.ndarray:
-    return np.column_stack([values, np.ones(len(values))])
+from gecalign.statistics import compare, design, resampling
+from gecalign.statistics.resampling import Resampling
 
 
 def bleu_corpus(n: int, seed: int, changed: float = 0.3) -> tuple[list[str], list[str], list[str]]:
@@ -41,10 +34,9 @@ def bleu_corpus(n: int, seed: int, changed: float = 0.3) -> tuple[list[str], lis
     return references, first, [noisy(text, changed) for text in first]
 
 
-def plausible(studies: int, rate: float = 0.05) -> tuple[int, int]:
-    """The counts that 99 % of so many studies with this rate of findings have."""
-    low, high = stats.binom.interval(0.99, studies, rate)
-    return int(low), int(high)
+def bootstrap_scores(rows: np.ndarray, score, resamples: int = resampling.RESAMPLES) -> np.ndarray:
+    how = Resampling(resamples)
+    return resampling.bootstrap(resampling.stack({"one": rows}), lambda scores: scores, score, how)[0].scores
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +50,7 @@ def two_systems() -> tuple[np.ndarray, np.ndarray]:
 
 def test_bootstrap_of_a_mean_has_its_standard_error():
     values = np.random.default_rng(0).normal(3, 2, size=400)
-    scores = compare.bootstrap_scores(with_ones(values), mean)
+    scores = bootstrap_scores(with_ones(values), mean)
     assert scores.mean() == pytest.approx(values.mean(), abs=0.01)
     # plug-in standard error; 10,000 resamples know it to 0.7 % (1 / sqrt(2 * 10,000)), 3 % is four of those
     assert scores.std() == pytest.approx(values.std() / math.sqrt(400), rel=0.03)
@@ -67,7 +59,7 @@ def test_bootstrap_of_a_mean_has_its_standard_error():
 @pytest.mark.parametrize("method", ["percentile", "bca"])
 def test_interval_of_a_mean_is_the_normal_one(method):
     values = np.random.default_rng(1).normal(0, 1, size=1000)
-    found = compare.interval(with_ones(values), mean, level=0.9, method=method)
+    found = compare.interval(with_ones(values), mean, Resampling(level=0.9, method=method))
     half = 1.6449 * values.std() / math.sqrt(1000)
     assert (found.low, found.high) == pytest.approx((values.mean() - half, values.mean() + half), abs=0.06 * half)
     assert (found.estimate, found.n, found.level) == (pytest.approx(values.mean()), 1000, 0.9)
@@ -76,7 +68,7 @@ def test_interval_of_a_mean_is_the_normal_one(method):
 @pytest.mark.parametrize(("method", "scipys"), [("percentile", "percentile"), ("bca", "BCa")])
 def test_interval_is_that_of_scipy_on_the_values_themselves(method, scipys):
     values = np.random.default_rng(2).exponential(size=40)  # skewed: the two methods differ
-    found = compare.interval(with_ones(values), mean, method=method)
+    found = compare.interval(with_ones(values), mean, Resampling(method=method))
     expected = stats.bootstrap((values,), np.mean, n_resamples=20_000, method=scipys, rng=5).confidence_interval
     width = expected.high - expected.low
     assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=0.04 * width)
@@ -84,7 +76,7 @@ def test_interval_is_that_of_scipy_on_the_values_themselves(method, scipys):
 
 def test_bca_moves_the_interval_towards_the_long_tail():
     values = with_ones(np.random.default_rng(2).exponential(size=40))
-    percentile, bca = (compare.interval(values, mean, method=method) for method in ("percentile", "bca"))
+    percentile, bca = (compare.interval(values, mean, Resampling(method=method)) for method in ("percentile", "bca"))
     assert bca.low > percentile.low
     assert bca.high > percentile.high
 
@@ -92,7 +84,7 @@ def test_bca_moves_the_interval_towards_the_long_tail():
 def test_bca_interval_of_bleu_is_that_of_its_formula(two_systems):
     # Efron (1987), by hand: quantiles moved by the bias z0 and the acceleration a, from loops
     rows = two_systems[0][:60]
-    found = compare.interval(rows, metrics.bleu.score, method="bca")
+    found = compare.interval(rows, metrics.bleu.score, Resampling(method="bca"))
     rng = np.random.default_rng(3)
     resampled = np.array([metrics.bleu.score(rows[rng.integers(60, size=60)].sum(axis=0)) for _ in range(20_000)])
     left_out = np.array([metrics.bleu.score(np.delete(rows, i, axis=0).sum(axis=0)) for i in range(60)])
@@ -106,15 +98,19 @@ def test_bca_interval_of_bleu_is_that_of_its_formula(two_systems):
 @pytest.mark.parametrize("method", ["percentile", "bca"])
 def test_several_systems_at_once_have_the_intervals_that_each_has_alone(two_systems, method):
     systems = {"better": two_systems[0][:90], "worse": two_systems[1][:90], "third": two_systems[0][90:180]}
-    found = compare.intervals(systems, metrics.bleu.score, resamples=400, method=method)
+    found = compare.intervals(systems, metrics.bleu.score, Resampling(400, method=method))
     assert list(found) == list(systems)
     for name, rows in systems.items():
-        alone = compare.interval(rows, metrics.bleu.score, resamples=400, method=method)
+        alone = compare.interval(rows, metrics.bleu.score, Resampling(400, method=method))
         assert (found[name].low, found[name].high) == pytest.approx((alone.low, alone.high))
         assert found[name].estimate == pytest.approx(alone.estimate)
-    compared = compare.paired_differences(systems, two_systems[1][180:270], metrics.bleu.score, 400, method=method)
+    compared = compare.paired_differences(
+        systems, two_systems[1][180:270], metrics.bleu.score, Resampling(400, method=method)
+    )
     for name, rows in systems.items():
-        alone = compare.paired_difference(rows, two_systems[1][180:270], metrics.bleu.score, 400, method=method)
+        alone = compare.paired_difference(
+            rows, two_systems[1][180:270], metrics.bleu.score, Resampling(400, method=method)
+        )
         assert (compared[name].estimate, compared[name].p_value) == pytest.approx((alone.estimate, alone.p_value))
         limits = (alone.interval.low, alone.interval.high)
         assert (compared[name].interval.low, compared[name].interval.high) == pytest.approx(limits)
@@ -132,7 +128,7 @@ def test_bleu_interval_is_sacrebleus(two_systems):
 def test_interval_covers_the_truth_as_often_as_it_says():
     rng = np.random.default_rng(7)
     intervals = [
-        compare.interval(with_ones(rng.normal(5, 1, size=50)), mean, resamples=500, seed=i) for i in range(400)
+        compare.interval(with_ones(rng.normal(5, 1, size=50)), mean, Resampling(500, seed=i)) for i in range(400)
     ]
     covered = np.mean([found.low <= 5 <= found.high for found in intervals])
     # At n = 50 the percentile interval of a mean is a little short: z * sqrt(49/50) against t covers 0.94.
@@ -142,21 +138,21 @@ def test_interval_covers_the_truth_as_often_as_it_says():
 
 def test_same_seed_same_interval_another_seed_another(two_systems):
     rows, _ = two_systems
-    one, same, other = (compare.interval(rows, metrics.bleu.score, resamples=300, seed=s) for s in (0, 0, 1))
+    one, same, other = (compare.interval(rows, metrics.bleu.score, Resampling(300, seed=s)) for s in (0, 0, 1))
     assert one == same
     assert one != other
 
 
 def test_resamples_do_not_depend_on_how_they_are_cut_for_memory(two_systems, monkeypatch):
     rows, _ = two_systems
-    whole = compare.bootstrap_scores(rows, metrics.bleu.score, resamples=100)
-    monkeypatch.setattr(compare, "CHUNK", 7 * len(rows))
-    np.testing.assert_allclose(compare.bootstrap_scores(rows, metrics.bleu.score, resamples=100), whole)
+    whole = bootstrap_scores(rows, metrics.bleu.score, 100)
+    monkeypatch.setattr(resampling, "CHUNK", 7 * len(rows))
+    np.testing.assert_allclose(bootstrap_scores(rows, metrics.bleu.score, 100), whole)
 
 
 @pytest.mark.parametrize("method", ["percentile", "bca"])
 def test_statistics_that_do_not_vary_give_a_point(method):
-    found = compare.interval(np.ones((10, 2)), mean, method=method)
+    found = compare.interval(np.ones((10, 2)), mean, Resampling(method=method))
     assert (found.low, found.high) == (1, 1)
 
 
@@ -165,7 +161,7 @@ def test_statistics_that_do_not_vary_give_a_point(method):
 
 def test_identical_systems_have_no_difference_and_p_of_exactly_one(two_systems):
     rows, _ = two_systems
-    found = compare.paired_difference(rows, rows, metrics.bleu.score, resamples=200)
+    found = compare.paired_difference(rows, rows, metrics.bleu.score, Resampling(200))
     assert (found.estimate, found.interval.low, found.interval.high) == (0, 0, 0)
     assert found.p_value == 1
     assert found.share_changed == 0
@@ -173,7 +169,7 @@ def test_identical_systems_have_no_difference_and_p_of_exactly_one(two_systems):
 
 def test_difference_is_that_of_the_scores_and_positive_for_the_better_system(two_systems):
     better, worse = two_systems
-    found = compare.paired_difference(better, worse, metrics.bleu.score, resamples=500)
+    found = compare.paired_difference(better, worse, metrics.bleu.score, Resampling(500))
     scores = [metrics.bleu.score(rows.sum(axis=0)) for rows in two_systems]
     assert found.estimate == pytest.approx(scores[0] - scores[1])
     assert 0 < found.interval.low < found.estimate < found.interval.high
@@ -184,8 +180,8 @@ def test_difference_is_that_of_the_scores_and_positive_for_the_better_system(two
 
 def test_swapping_the_systems_turns_the_sign_alone(two_systems):
     better, worse = two_systems
-    one = compare.paired_difference(better, worse, metrics.bleu.score, resamples=500)
-    other = compare.paired_difference(worse, better, metrics.bleu.score, resamples=500)
+    one = compare.paired_difference(better, worse, metrics.bleu.score, Resampling(500))
+    other = compare.paired_difference(worse, better, metrics.bleu.score, Resampling(500))
     assert other.estimate == -one.estimate
     assert (other.interval.low, other.interval.high) == pytest.approx((-one.interval.high, -one.interval.low), rel=0.02)
     assert other.p_value == one.p_value
@@ -290,8 +286,8 @@ def test_few_changed_sentences_can_never_be_significant():
 def test_pairing_sees_what_two_intervals_do_not():
     references, *systems = bleu_corpus(400, seed=2, changed=0.1)
     better, worse = (metrics.bleu.statistics(hypotheses, references) for hypotheses in systems)
-    separate = [compare.interval(rows, metrics.bleu.score, resamples=500) for rows in (better, worse)]
-    paired = compare.paired_difference(better, worse, metrics.bleu.score, resamples=500).interval
+    separate = [compare.interval(rows, metrics.bleu.score, Resampling(500)) for rows in (better, worse)]
+    paired = compare.paired_difference(better, worse, metrics.bleu.score, Resampling(500)).interval
     assert separate[0].low < separate[1].high  # they overlap
     assert paired.low > 0
     assert paired.high - paired.low < 0.6 * (separate[0].high - separate[0].low)
@@ -335,7 +331,7 @@ def test_holm_of_one_changes_nothing_and_of_none_is_none():
 def test_equivalence_is_two_t_tests_against_the_margins(shift, margin):
     values = np.random.default_rng(9).normal(shift, 1, 60)
     found = compare.equivalence(
-        compare.paired_difference(with_ones(values), with_ones(np.zeros(60)), mean, 100), margin
+        compare.paired_difference(with_ones(values), with_ones(np.zeros(60)), mean, Resampling(100)), margin
     )
     above = stats.ttest_1samp(values, -margin, alternative="greater")
     below = stats.ttest_1samp(values, margin, alternative="less")
@@ -350,7 +346,7 @@ def test_equivalence_is_claimed_at_the_margin_as_often_as_alpha_says(side):
     rng, studies, margin, claimed = np.random.default_rng(10), 1500, 0.6, 0
     zeros = with_ones(np.zeros(40))
     for _ in range(studies):
-        difference = compare.paired_difference(with_ones(rng.normal(side * margin, 1, 40)), zeros, mean, 2)
+        difference = compare.paired_difference(with_ones(rng.normal(side * margin, 1, 40)), zeros, mean, Resampling(2))
         claimed += compare.equivalence(difference, margin).equivalent
     low, high = plausible(studies)
     assert low <= claimed <= high
@@ -359,14 +355,17 @@ def test_equivalence_is_claimed_at_the_margin_as_often_as_alpha_says(side):
 def test_a_small_test_set_shows_neither_a_difference_nor_that_there_is_none(two_systems):
     rng = np.random.default_rng(11)
     values = rng.normal(0, 1, 1000)
-    few, many = (compare.paired_difference(with_ones(values[:n]), with_ones(np.zeros(n)), mean, 500) for n in (8, 1000))
+    few, many = (
+        compare.paired_difference(with_ones(values[:n]), with_ones(np.zeros(n)), mean, Resampling(500))
+        for n in (8, 1000)
+    )
     assert few.p_value > 0.05
     assert not compare.equivalence(few, 0.2).equivalent
     assert compare.equivalence(many, 0.2).equivalent
 
 
 def test_equivalence_without_any_scatter_asks_the_estimate_alone():
-    one = compare.paired_difference(np.ones((5, 2)) * [3, 1], np.ones((5, 2)), mean, 10)
+    one = compare.paired_difference(np.ones((5, 2)) * [3, 1], np.ones((5, 2)), mean, Resampling(10))
     assert (one.estimate, one.standard_error) == (2, 0)
     assert compare.equivalence(one, 2.1) == compare.Equivalence(True, 2.1, 0.0, 2.0, 2.0, 0.05)
     assert not compare.equivalence(one, 2).equivalent
@@ -409,7 +408,7 @@ def test_luck_of_choosing_does_not_depend_on_which_system_is_better():
 
 def test_influences_of_a_mean_are_its_deviations():
     values = np.random.default_rng(0).normal(size=30)
-    np.testing.assert_allclose(compare.influences(with_ones(values), mean), values - values.mean(), atol=1e-12)
+    np.testing.assert_allclose(resampling.influences(with_ones(values), mean), values - values.mean(), atol=1e-12)
 
 
 @pytest.mark.parametrize("metric", metrics.METRICS, ids=lambda m: m.name)
@@ -435,14 +434,13 @@ FIRST, SECOND = np.repeat(np.eye(4)[:2, :, None], 2, axis=2)  # only one sentenc
     [
         (lambda: compare.interval(ROWS.sum(axis=0), mean), r"statistics has shape \(2,\).*metric.statistics"),
         (lambda: compare.interval(ROWS[:1], mean), "two or more sentences"),
-        (lambda: compare.interval(ROWS, mean, level=95), "level is 95"),
-        (lambda: compare.interval(ROWS, mean, resamples=0), "resamples is 0"),
-        (lambda: compare.interval(ROWS, mean, method="normal"), "method is 'normal'"),
+        (lambda: compare.interval(ROWS, mean, Resampling(level=95)), "level is 95"),
+        (lambda: compare.interval(ROWS, mean, Resampling(0)), "resamples is 0"),
+        (lambda: compare.interval(ROWS, mean, Resampling(method="normal")), "method is 'normal'"),
         (
             lambda: compare.interval(ROWS, lambda totals: totals[..., 0] * np.nan),
             "not a number on 10000 of 10000",
         ),
-        (lambda: compare.bootstrap_scores(ROWS, mean, resamples=-1), "resamples is -1"),
         (lambda: compare.paired_difference(ROWS, ROWS[:3], mean), r"\(4, 2\) and baseline of \(3, 2\)"),
         (lambda: compare.randomization_p(ROWS, ROWS, mean, resamples=0), "resamples is 0"),
         (

@@ -6,23 +6,15 @@ import math
 
 import numpy as np
 import pytest
+from closed_forms import mean, plausible, with_ones
 from scipy import stats
 
 from gecalign import metrics
-from gecalign.statistics import compare, seeds
+from gecalign.statistics import compare, resampling, seeds
+from gecalign.statistics.resampling import Resampling
 
 LEVEL = 0.05
 STUDIES = 4000  # in a simulation: 5 % of them is known to 0.35 %
-
-
-def mean(totals):
-    """Score of the columns (value, 1): their mean, for which everything has a closed form."""
-    return totals[..., 0] / totals[..., 1]
-
-
-def rows(values) -> np.ndarray:
-    """Statistics whose score is the mean of these values, (..., seeds, n)."""
-    return np.stack([values, np.ones_like(values)], axis=-1)
 
 
 def drawn(rng, studies: int, of_seeds: float, of_sentences: float, of_both: float, runs: int = 5, n: int = 40):
@@ -34,22 +26,16 @@ def drawn(rng, studies: int, of_seeds: float, of_sentences: float, of_both: floa
     )
 
 
-def against_zero(values: np.ndarray, **settings) -> list[compare.Difference]:
+def against_zero(values: np.ndarray, how: Resampling = seeds.BY_T) -> list[compare.Difference]:
     """Compare each study's differences, (studies, runs, n), with a baseline of zeros."""
-    zeros = rows(np.zeros(values.shape[1:]))
+    zeros = with_ones(np.zeros(values.shape[1:]))
     return list(
-        seeds.paired_differences({str(i): rows(one) for i, one in enumerate(values)}, zeros, mean, **settings).values()
+        seeds.paired_differences({str(i): with_ones(one) for i, one in enumerate(values)}, zeros, mean, how).values()
     )
 
 
 def false_positives(values: np.ndarray) -> int:
     return sum(found.p_value <= LEVEL for found in against_zero(values))
-
-
-def plausible(studies: int, rate: float = LEVEL) -> tuple[int, int]:
-    """The counts that 99 % of so many studies with this rate of findings have."""
-    low, high = stats.binom.interval(0.99, studies, rate)
-    return int(low), int(high)
 
 
 def bleu_counts(rng, quality: np.ndarray) -> np.ndarray:
@@ -87,7 +73,7 @@ def test_without_sentences_it_is_the_t_test_of_the_seeds():
 def test_without_seeds_it_is_the_paired_t_test_of_the_sentences():
     # All runs wrote the same: they are one run.
     a, b = np.random.default_rng(0).normal(0.3, 1, (2, 50))
-    found = seeds.paired_differences({"a": rows(np.tile(a, (5, 1)))}, rows(np.tile(b, (5, 1))), mean)["a"]
+    found = seeds.paired_differences({"a": with_ones(np.tile(a, (5, 1)))}, with_ones(np.tile(b, (5, 1))), mean)["a"]
     expected = stats.ttest_rel(a, b)
     limits = expected.confidence_interval(0.95)
     assert found.p_value == pytest.approx(expected.pvalue)
@@ -107,7 +93,7 @@ def test_variances_are_those_of_the_table_of_a_two_way_layout():
             of_both += left**2 / ((runs - 1) * (n - 1))
     for j in range(n):
         of_sentences += runs * (values[:, j].mean() - grand) ** 2 / (n - 1)
-    found = seeds.spread(rows(values), rows(np.zeros_like(values)), mean)
+    found = seeds.spread(with_ones(values), with_ones(np.zeros_like(values)), mean)
     expected = np.array([of_seeds, of_sentences, of_both]) / (runs * n)
     assert (found.seeds, found.sentences, found.both) == pytest.approx(tuple(expected))
     assert found.standard_error == pytest.approx(math.sqrt(expected[0] + expected[1] - expected[2]))
@@ -140,7 +126,7 @@ def test_interval_and_p_value_agree_on_what_is_significant():
 
 def test_interval_of_one_method_is_that_of_its_difference_to_nothing():
     values = drawn(np.random.default_rng(4), 1, 1, 1, 0.2)
-    one, difference = seeds.interval(rows(values[0]), mean), against_zero(values)[0].interval
+    one, difference = seeds.interval(with_ones(values[0]), mean), against_zero(values)[0].interval
     assert (one.low, one.high) == pytest.approx((difference.low, difference.high))
     assert (one.method, one.seeds, one.n, one.resamples) == ("t", 5, 40, 0)
 
@@ -241,8 +227,8 @@ def test_holm_over_methods_that_share_a_control_keeps_the_chance_of_any_false_fi
     rng, studies, any_found, any_corrected = np.random.default_rng(14), 600, 0, 0
     everything = drawn(rng, studies * 7, 0.3, 0.7, 0.1).reshape(studies, 7, 5, 40)
     for systems in everything:
-        named = {str(i): rows(one) for i, one in enumerate(systems[1:])}
-        found = seeds.paired_differences(named, rows(systems[0]), mean)
+        named = {str(i): with_ones(one) for i, one in enumerate(systems[1:])}
+        found = seeds.paired_differences(named, with_ones(systems[0]), mean)
         p_values = {name: one.p_value for name, one in found.items()}
         any_found += min(p_values.values()) <= LEVEL
         any_corrected += min(compare.holm(p_values).values()) <= LEVEL
@@ -266,7 +252,7 @@ def test_one_run_in_ten_that_collapses_is_not_seen_by_five():
 def test_resampled_interval_is_that_of_a_loop():
     rng = np.random.default_rng(16)
     (a,), (b,) = bleu_studies(rng, 1, 0.03)
-    found = seeds.paired_differences({"a": a}, b, metrics.bleu.score, method="percentile")["a"].interval
+    found = seeds.paired_differences({"a": a}, b, metrics.bleu.score, Resampling(method="percentile"))["a"].interval
     differences = []
     for _ in range(4000):
         sentences, runs = rng.integers(40, size=40), rng.integers(5, size=4)
@@ -278,20 +264,20 @@ def test_resampled_interval_is_that_of_a_loop():
         )  # fmt: skip
     low, high = np.quantile(differences, [0.025, 0.975])
     assert (found.low, found.high) == pytest.approx((low, high), abs=0.05 * (high - low))
-    assert (found.method, found.resamples) == ("percentile", compare.RESAMPLES)
+    assert (found.method, found.resamples) == ("percentile", resampling.RESAMPLES)
 
 
 def test_one_run_fewer_is_drawn_so_that_few_vary_as_much_as_they_should():
     scores = np.array([0.0, 0.5, 1.0, 2.0, 4.0])  # sentences do not vary: the variance of the mean is s^2 / 5
-    resampled = seeds._resample([rows(np.repeat(scores[:, None], 3, axis=1))], mean, 20_000, seed=0)
+    resampled = seeds._resample([with_ones(np.repeat(scores[:, None], 3, axis=1))], mean, 20_000, seed=0)
     assert resampled.std() == pytest.approx(scores.std(ddof=1) / math.sqrt(5), rel=0.03)
 
 
 def test_resamples_are_the_same_however_they_are_cut_for_memory(monkeypatch):
     (a,), (b,) = bleu_studies(np.random.default_rng(17), 1, 0.03)
     spread = []
-    for chunk in (seeds.CHUNK, 7 * 40):
-        monkeypatch.setattr(seeds, "CHUNK", chunk)
+    for chunk in (resampling.CHUNK, 7 * 40):
+        monkeypatch.setattr(resampling, "CHUNK", chunk)
         resampled = seeds._resample([a, b], metrics.bleu.score, 3000, seed=0)
         assert resampled.shape == (3000,)
         spread.append(resampled.std())
@@ -302,18 +288,18 @@ def test_resampling_five_seeds_is_too_sure_of_itself_and_so_t_is_the_default():
     studies = 1000
     # A few sentences suffice where they hardly vary.
     values = drawn(np.random.default_rng(18), studies, 1, 0.02, 0.01, n=6)
-    found = against_zero(values, method="percentile", resamples=400)
+    found = against_zero(values, Resampling(400, method="percentile"))
     outside = sum(not one.interval.low <= 0 <= one.interval.high for one in found)
     by_t = sum(one.p_value <= LEVEL for one in found)
     assert outside > 2 * LEVEL * studies
     assert by_t <= plausible(studies, 0.058)[1]
-    assert seeds.interval(rows(values[0]), mean).method == "t"
+    assert seeds.interval(with_ones(values[0]), mean).method == "t"
 
 
 def test_resampling_counts_what_seeds_and_sentences_share_too_often():
     # Owen (2007): of a variance that both share alone, about three times as much; never less than there is.
     values = drawn(np.random.default_rng(19), 40, 0, 0, 1)
-    resampled = [seeds._resample([rows(one)], mean, 500, seed=0).var() for one in values]
+    resampled = [seeds._resample([with_ones(one)], mean, 500, seed=0).var() for one in values]
     assert 2 < np.mean(resampled) < 4
 
 
@@ -332,9 +318,9 @@ UNDEFINED = np.ones((2, 4, 2)) * [[[1, 1]], [[0, 0]]]
         ),
         (lambda: seeds.interval(ROWS[:1], mean), "two or more seeds"),
         (lambda: seeds.interval(ROWS[:, :1], mean), "two or more sentences"),
-        (lambda: seeds.interval(ROWS, mean, level=95), "level is 95"),
-        (lambda: seeds.interval(ROWS, mean, method="bca"), "method is 'bca'"),
-        (lambda: seeds.interval(ROWS, mean, method="percentile", resamples=0), "resamples is 0"),
+        (lambda: seeds.interval(ROWS, mean, Resampling(level=95)), "level is 95"),
+        (lambda: seeds.interval(ROWS, mean, Resampling(method="bca")), "method is 'bca'"),
+        (lambda: seeds.interval(ROWS, mean, Resampling(0)), "resamples is 0"),
         (lambda: seeds.interval(UNDEFINED, mean), r"score of statistics is not a number with seeds \[1\]"),
         (lambda: seeds.paired_differences({"raft": ROWS[:2]}, ROWS, mean), r"raft has .*\(2, 4, 2\) and .*\(3, 4, 2\)"),
         (lambda: seeds.paired_differences({"raft": UNDEFINED}, ROWS[:2], mean), "score of raft is not a number"),

@@ -128,7 +128,7 @@ def test_the_prompt_that_is_asked_is_the_one_that_is_given(study, monkeypatch):
 
     asked = []
     ordinary = decode.decode
-    monkeypatch.setattr(decode, "decode", lambda m, t, p, *a, **k: asked.extend(p) or ordinary(m, t, p, *a, **k))
+    monkeypatch.setattr(decode, "decode", lambda m, p, *a, **k: asked.extend(p) or ordinary(m, p, *a, **k))
     study.evaluation("base", "dev", Decoding(max_new_tokens=2), prompt=OTHER)
     assert asked == [f"Correct: {example.source}\n->" for example in study.examples("dev")]
 

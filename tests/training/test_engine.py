@@ -15,7 +15,7 @@ import test_train_dpo
 import test_train_grpo
 import together
 import torch
-from methods import DECODING, PROMPT, Interrupted, close, interrupt_after, run, same, unmoved, weights
+from methods import DECODING, PROMPT, Interrupted, close, cut_off_after, run, same, unmoved, weights
 from safetensors.torch import load_file
 from together import sft
 
@@ -31,11 +31,6 @@ from gecalign.training.rows import demonstrations
 from gecalign.training.setup import Asking
 
 ADAPTERS = LoRA(rank=4, alpha=8)
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory) -> Path:
-    return factories.base_folder(tmp_path_factory.mktemp("engine") / "base")
 
 
 @pytest.fixture(scope="module")
@@ -69,10 +64,8 @@ def test_what_adapters_change_is_of_their_rank(base, adapted):
 
 
 def test_a_training_of_adapters_is_resumed_to_the_same_weights(base, adapted, tmp_path):
-    with pytest.MonkeyPatch.context() as patch:
-        interrupt_after(6, patch)
-        with pytest.raises(Interrupted):
-            sft(base, tmp_path, lora=ADAPTERS)
+    with cut_off_after(6):
+        sft(base, tmp_path, lora=ADAPTERS)
     sft(base, tmp_path, lora=ADAPTERS)
     assert same(adapted[0], tmp_path)
 
@@ -154,7 +147,7 @@ def test_decoding_computes_in_the_precision_of_the_engine(base):
     seen = []
     model.model.layers[0].mlp.register_forward_hook(lambda module, args, output: seen.append(output.dtype))
     for precision in ("fp32", "bf16"):
-        decode(model, tokenizer, ["a"], Decoding(max_new_tokens=1), engine=Engine(precision=precision))
+        decode((model, tokenizer), ["a"], Decoding(max_new_tokens=1), engine=Engine(precision=precision))
     assert seen == [torch.float32, torch.bfloat16]
     assert model.dtype == torch.float32
 
@@ -167,7 +160,7 @@ def test_frozen_weights_are_converted_once_and_frozen_afterwards(base):
         lambda module, _: frozen.append(not any(w.requires_grad for w in module.parameters()))
     )
     for precision in ("fp32", "bf16"):
-        decode(model, tokenizer, ["a"], Decoding(max_new_tokens=1), engine=Engine(precision=precision))
+        decode((model, tokenizer), ["a"], Decoding(max_new_tokens=1), engine=Engine(precision=precision))
     assert frozen == [True, False]  # autocast keeps copies of those only that have a gradient
     assert not any(weight.requires_grad for weight in model.parameters())
 
@@ -181,7 +174,7 @@ def test_a_batch_that_does_not_fit_is_cut_and_what_is_learnt_is_the_same(base, t
     shape = memory.shape_of(loading.load(base)[0].config)
     three = memory.step(shape, memory.Training(), 3, 40) / (1 - memory.MARGIN)
     monkeypatch.setattr(memory, "free", lambda engine: int(three))
-    monkeypatch.setattr(memory, "micro_batch", lambda batch, length, *rest, **more: fitting(batch, 40, *rest, **more))
+    monkeypatch.setattr(memory, "micro_batch", lambda batch, rows, *rest: fitting(batch, memory.Rows(40), *rest))
     assert sft(base, tmp_path / "little")["micro_batch"] == 2
     assert close(whole, tmp_path / "little")
 
@@ -327,7 +320,7 @@ def test_what_vllm_writes_is_filed_under_its_prompt(base, vllm, monkeypatch):
     monkeypatch.setattr(vllm_sampling, "AT_ONCE", 3)
     model, tokenizer = loading.load(base)
     asked = [example.source for example in factories.examples(7)]
-    drawn = vllm_sampling.draw(model, tokenizer, asked, Decoding(1.0, samples=2), Engine(sampler="vllm-colocate"))
+    drawn = vllm_sampling.draw((model, tokenizer), asked, Decoding(1.0, samples=2), Engine(sampler="vllm-colocate"))
     ends = [tokenizer.decode(ids[-3:]) for ids in tokenizer(asked)["input_ids"]]
     assert [[one.text for one in group] for group in drawn] == [[end, end] for end in ends]
 
@@ -336,15 +329,13 @@ def test_a_server_is_left_when_it_has_answered(base, vllm, monkeypatch):
     left = []
     client = SimpleNamespace(close_communicator=lambda: left.append(True))
     monkeypatch.setattr(vllm, "vllm_client", client, raising=False)
-    model, tokenizer = loading.load(base)
-    vllm_sampling.draw(model, tokenizer, ["a"], Decoding(1.0, max_new_tokens=2), Engine(sampler="vllm-server"))
+    vllm_sampling.draw(loading.load(base), ["a"], Decoding(1.0, max_new_tokens=2), Engine(sampler="vllm-server"))
     assert left == [True]  # or the samples of pairs would keep GRPO from its port
 
 
 def test_a_server_is_asked_at_its_address(base, vllm):
-    model, tokenizer = loading.load(base)
     engine = Engine(sampler="vllm-server", vllm_url="http://other:9000")
-    vllm_sampling.draw(model, tokenizer, ["a", "b"], Decoding(1.0, samples=2, max_new_tokens=2), engine)
+    vllm_sampling.draw(loading.load(base), ["a", "b"], Decoding(1.0, samples=2, max_new_tokens=2), engine)
     assert vllm.made[0].settings["server_base_url"] == "http://other:9000"
     assert vllm.made[0].settings["mode"] == "server"
 

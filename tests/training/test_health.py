@@ -15,7 +15,7 @@ import test_train
 import test_train_dpo
 import test_train_grpo
 import torch
-from methods import PROMPT, Interrupted, interrupt_after, run
+from methods import PROMPT, cut_off_after, run
 
 from gecalign import settings
 from gecalign.config import LoRA
@@ -29,11 +29,6 @@ from gecalign.training.rows import demonstrations
 
 SFT = replace(test_train.SETTINGS, warmup_steps=0)
 DPO, GRPO = test_train_dpo.SETTINGS, test_train_grpo.SETTINGS
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory) -> Path:
-    return factories.base_folder(tmp_path_factory.mktemp("health") / "base")
 
 
 def sft(base: Path, folder: Path, settings=SFT, evaluate_early: bool = True, **more) -> dict:
@@ -171,10 +166,8 @@ def test_after_a_break_the_same_training_starts_anew_and_not_from_a_checkpoint(b
 
 def test_a_broken_checkpoint_that_an_interruption_left_is_not_kept(base, tmp_path, monkeypatch):
     """As an older version left them: the last update was made, and only saving was cut off."""
-    with monkeypatch.context() as patch:
-        interrupt_after(12, patch)
-        with pytest.raises(Interrupted):
-            sft(base, tmp_path)
+    with cut_off_after(12):
+        sft(base, tmp_path)
     with monkeypatch.context() as patch:
         patch.setattr(loading, "save", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
@@ -229,10 +222,8 @@ def test_a_score_far_below_the_start_is_said_on_the_screen_and_in_the_record(bas
 
 def test_a_resumed_training_still_knows_where_it_started(base, tmp_path, monkeypatch):
     scripted(monkeypatch, [65.0, 0.0, 0.0, 0.0, 0.0, 0.0])
-    with monkeypatch.context() as patch:
-        interrupt_after(7, patch)
-        with pytest.raises(Interrupted):
-            sft(base, tmp_path)
+    with cut_off_after(7):
+        sft(base, tmp_path)
     scripted(monkeypatch, [0.0] * 3)
     assert "far below 65.0 at the start" in sft(base, tmp_path)["warning"]
 
@@ -262,7 +253,7 @@ def test_rewards_that_never_differ_teach_nothing(base, tmp_path):
 
 
 def test_a_start_that_is_chosen_because_the_rest_was_destroyed_says_both():
-    words = health.verdict({1: 65.0, 4: 0.0, 8: 1.0}, 65.0, 1, False, "sft__learning_rate, which is 1")
+    words = health.verdict(health.Course({1: 65.0, 4: 0.0, 8: 1.0}, 65.0, 1, False), "sft__learning_rate, which is 1")
     assert words.startswith("nothing was learnt: ")
     assert words.endswith("2 of 3 checkpoints score far below it: lower sft__learning_rate, which is 1.")
 

@@ -7,7 +7,19 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from methods import DECODING, DEV, PROMPT, Interrupted, interrupt_after, kill_after, run, same, unmoved, weights
+from methods import (
+    DECODING,
+    DEV,
+    PROMPT,
+    Interrupted,
+    cut_off_after,
+    expect_the_whole,
+    kill_after,
+    run,
+    same,
+    unmoved,
+    weights,
+)
 from torch.distributed.fsdp import MixedPrecisionPolicy
 from transformers import TrainerState
 
@@ -16,6 +28,7 @@ from gecalign.config import SFT
 from gecalign.corpus.examples import Example
 from gecalign.models import loading, memory
 from gecalign.models.decode import decode
+from gecalign.models.memory import Rows
 from gecalign.runtime import processes
 from gecalign.study import Study
 from gecalign.training import arguments, estimates, loop
@@ -25,11 +38,6 @@ from gecalign.training.rows import demonstrations, fitting, references
 # 37 rows make epochs of 5 updates, of which the last has 5 rows; 12 updates end within the third epoch
 SETTINGS = SFT(steps=12, batch_size=8, learning_rate=1e-2, warmup_steps=2, evaluations=4)
 ROWS = factories.examples(37)
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory) -> Path:
-    return factories.base_folder(tmp_path_factory.mktemp("train") / "base")
 
 
 def sft(base: Path, folder: Path, settings: SFT = SETTINGS, seed: int = 0, rows=ROWS, dev=DEV) -> dict:
@@ -225,7 +233,7 @@ def test_the_chosen_step_has_the_highest_dev_bleu_in_the_log_and_the_model_repro
     assert facts["chosen_step"] == log["eval_bleu"].idxmax()
     assert facts["dev_bleu"] == log["eval_bleu"].max() > 0
     assert facts["lowest_loss_step"] == log["eval_loss"].idxmin()
-    outputs = decode(*loading.load(folder / "model"), [prompts.render(PROMPT, e.source) for e in DEV], DECODING)
+    outputs = decode(loading.load(folder / "model"), [prompts.render(PROMPT, e.source) for e in DEV], DECODING)
     hypotheses = [prompts.hypothesis(output.text) for (output,) in outputs]
     assert metrics.bleu.corpus(hypotheses, [e.reference for e in DEV]).value == facts["dev_bleu"]
 
@@ -315,19 +323,11 @@ def test_entries_of_one_step_make_one_row_and_clock_times_none():
 # ---- interruptions
 
 
-def expect_the_whole(base: Path, folder: Path, whole: tuple[Path, dict]) -> None:
-    assert sft(base, folder) == whole[1]
-    assert same(folder, whole[0])
-    assert (folder / "log.csv").read_bytes() == (whole[0] / "log.csv").read_bytes()
-
-
 # after the last update of an epoch, in the second epoch, in the third, after the last update of all
 @pytest.mark.parametrize("step", [5, 7, 11, 12])
 def test_training_that_is_cut_off_goes_on_to_the_same_weights_and_log(base, whole, tmp_path, monkeypatch, step):
-    with monkeypatch.context() as patch:
-        interrupt_after(step, patch)
-        with pytest.raises(Interrupted):
-            sft(base, tmp_path)
+    with cut_off_after(step):
+        sft(base, tmp_path)
     steps_taken = []
     monkeypatch.setattr(
         loop.SeedOrder,
@@ -335,7 +335,7 @@ def test_training_that_is_cut_off_goes_on_to_the_same_weights_and_log(base, whol
         lambda self, a, state, c, **k: steps_taken.append(state.global_step),
         raising=False,
     )
-    expect_the_whole(base, tmp_path, whole)
+    expect_the_whole(sft(base, tmp_path), tmp_path, whole)
     assert steps_taken[0] == max(s for s in (0, 1, 3, 6, 9) if s < step) + 1  # it did go on, not start again
 
 
@@ -347,7 +347,7 @@ def test_a_failure_after_the_last_update_costs_no_training(base, whole, tmp_path
         patch.undo()
         patch.setattr(torch.optim.Optimizer, "zero_grad", lambda *_: 1 / 0)
         patch.setattr(loop.SeedOrder, "on_epoch_begin", lambda *_, **__: 1 / 0)
-        expect_the_whole(base, tmp_path, whole)
+        expect_the_whole(sft(base, tmp_path), tmp_path, whole)
 
 
 @pytest.mark.parametrize("state", [None, '{"global_step": 3'])
@@ -365,7 +365,7 @@ def test_a_checkpoint_that_was_not_written_whole_is_not_trusted(base, whole, tmp
         with pytest.raises(Interrupted):
             sft(base, tmp_path)
     assert (tmp_path / "checkpoints" / "checkpoint-3" / "model.safetensors").exists()
-    expect_the_whole(base, tmp_path, whole)
+    expect_the_whole(sft(base, tmp_path), tmp_path, whole)
 
 
 @pytest.mark.slow
@@ -373,7 +373,7 @@ def test_training_that_is_killed_goes_on_to_the_same_weights_and_log(base, whole
     kill_after(7, "test_train", base, tmp_path)
     states = [json.loads(path.read_text()) for path in tmp_path.glob("checkpoints/*/trainer_state.json")]
     assert max(state["global_step"] for state in states) == 6
-    expect_the_whole(base, tmp_path, whole)
+    expect_the_whole(sft(base, tmp_path), tmp_path, whole)
 
 
 def test_time_is_taken_when_an_accelerator_has_done_its_work(monkeypatch):
@@ -386,7 +386,7 @@ def test_time_is_taken_when_an_accelerator_has_done_its_work(monkeypatch):
 
 def test_where_a_row_does_not_fit_one_process_all_of_them_say_so(base, monkeypatch):
     model, _ = loading.load(base)
-    asked = SETTINGS, model, run(Path()), arguments.Rows(40)
+    asked = SETTINGS, model, run(Path()), Rows(40)
     monkeypatch.setattr(processes, "gather", lambda mine: [*mine, (2, "")])
     assert arguments.micro_batch(*asked) == 2
     monkeypatch.setattr(processes, "gather", lambda mine: [*mine, (0, "not even one row fits there")])

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from methods import DECODING, PROMPT, Interrupted, interrupt_after, kill_after, run, same, unmoved
+from methods import DECODING, PROMPT, cut_off_after, expect_the_whole, kill_after, run, same, unmoved
 from trl import GRPOTrainer
 
 from gecalign import prompts
@@ -31,11 +31,6 @@ SETTINGS = GRPO(
     temperature=1.0,
 )
 ROWS = factories.examples(12, seed=5)
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory) -> Path:
-    return factories.base_folder(tmp_path_factory.mktemp("grpo") / "base")
 
 
 def train_it(base: Path, folder: Path, settings: GRPO = SETTINGS) -> dict:
@@ -288,27 +283,19 @@ def test_the_last_generation_is_left_with_its_advantages(whole):
 
 
 @pytest.mark.parametrize("step", [2, 5])
-def test_training_that_is_cut_off_goes_on_to_the_same_weights_and_log(base, whole, tmp_path, monkeypatch, step):
-    with monkeypatch.context() as patch:
-        interrupt_after(step, patch)
-        with pytest.raises(Interrupted):
-            train_it(base, tmp_path)
-    assert train_it(base, tmp_path) == whole[1]
-    assert same(tmp_path, whole[0])
-    assert (tmp_path / "log.csv").read_bytes() == (whole[0] / "log.csv").read_bytes()
+def test_training_that_is_cut_off_goes_on_to_the_same_weights_and_log(base, whole, tmp_path, step):
+    with cut_off_after(step):
+        train_it(base, tmp_path)
+    expect_the_whole(train_it(base, tmp_path), tmp_path, whole)
 
 
-def test_where_samples_last_for_several_updates_a_training_is_cut_off_only_between_generations(
-    base, tmp_path, monkeypatch
-):
+def test_where_samples_last_for_several_updates_a_training_is_cut_off_only_between_generations(base, tmp_path):
     stale = replace(SETTINGS, steps=8, updates_per_generation=4, evaluations=4)
     once, twice = tmp_path / "once", tmp_path / "twice"
     facts = train_it(base, once, stale)
     assert pd.read_csv(once / "log.csv").dropna(subset=["eval_bleu"])["step"].tolist() == [4, 8]
-    with monkeypatch.context() as patch:
-        interrupt_after(6, patch)
-        with pytest.raises(Interrupted):
-            train_it(base, twice, stale)
+    with cut_off_after(6):
+        train_it(base, twice, stale)
     assert train_it(base, twice, stale) == facts
     assert same(once, twice)
 
@@ -326,8 +313,7 @@ def test_a_failure_after_the_last_update_keeps_the_last_generation(base, whole, 
 def test_training_that_is_killed_goes_on_to_the_same_weights(base, whole, tmp_path):
     kill_after(3, "test_train_grpo", base, tmp_path)
     assert list(tmp_path.glob("checkpoints/checkpoint-2"))
-    assert train_it(base, tmp_path) == whole[1]
-    assert same(tmp_path, whole[0])
+    expect_the_whole(train_it(base, tmp_path), tmp_path, whole)
 
 
 def test_shuffled_rewards_are_those_of_the_group_dealt_out_anew_at_every_update(base, tmp_path, monkeypatch):

@@ -64,7 +64,7 @@ def digest(model) -> str:
 def written(base: Path) -> list[list[str]]:
     """Return what the model writes greedily for 23 prompts, in batches of 4 and fewer."""
     asked = [prompts.render(PROMPT, example.source) for example in factories.examples(23, seed=7)]
-    outputs = decode(*loading.load(base), asked, Decoding(max_new_tokens=8, batch_tokens=200))
+    outputs = decode(loading.load(base), asked, Decoding(max_new_tokens=8, batch_tokens=200))
     return [[completion.text for completion in group] for group in outputs]
 
 

@@ -72,8 +72,14 @@ def generate(
     examples: list[Example] = []
     seen: set[tuple[str, Reference]] = set()
     rejected: Counter[str] = Counter()
+
+    def refused(source: str, reference: str) -> str:
+        if source in excluded or reference in excluded:
+            return SHARED
+        return REPEATED if (source, reference) in seen else ""
+
     for position in range(rows):
-        example = _example(split, position, seed, miss, excluded, seen, rejected)
+        example = _example(f"{seed}/{split}/{position}", f"{split}-{position:06d}", miss, refused, rejected)
         seen.add((example.source, example.reference))
         examples.append(example)
         if progress:
@@ -115,29 +121,18 @@ def build(config: Data) -> Corpus:
     return Corpus(**{name: split.examples for name, split in splits.items()}, dropped=dict(rejected))
 
 
-def _example(
-    split: str,
-    position: int,
-    seed: int,
-    miss: Miss,
-    excluded: Collection[str],
-    seen: Collection[tuple[str, Reference]],
-    rejected: Counter[str],
-) -> Example:
-    name = f"{seed}/{split}/{position}"
-    rng = Random(name)
+def _example(stream: str, name: str, miss: Miss, refused: Callable[[str, str], str], rejected: Counter[str]) -> Example:
+    """Draw from a stream until a pair is not refused; `refused` tells the reason, which is counted."""
+    rng = Random(stream)
     for _ in range(MOST_DRAWS):
         tokens = sentence(rng)
         reference = detokenize(tokens)
         source, edits = corrupt(tokens, rng)
-        if source in excluded or reference in excluded:
-            rejected[SHARED] += 1
-        elif (source, reference) in seen:
-            rejected[REPEATED] += 1
+        if reason := refused(source, reference):
+            rejected[reason] += 1
         else:
-            shown = apply_edits(source, hasty(edits, Random(f"{name}/hasty"), miss))
-            return Example(f"{split}-{position:06d}", source, reference, shown, edits)
+            shown = apply_edits(source, hasty(edits, Random(f"{stream}/hasty"), miss))
+            return Example(name, source, reference, shown, edits)
     raise ValueError(
-        f"no new sentence in {MOST_DRAWS} draws for row {position} of {split}: the grammar has no more to "
-        f"give. Ask for fewer rows."
+        f"no new sentence in {MOST_DRAWS} draws for {name}: the grammar has no more to give. Ask for fewer rows."
     )

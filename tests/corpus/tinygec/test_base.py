@@ -71,7 +71,7 @@ def test_copies_a_line_with_made_up_words(base):
         "They have wuggled in the kitchen since Monday.",
         "Where did the frimp put her glasses last night?",
     ]
-    outputs = decode(*base, [line + "\n\n" for line in lines], Decoding(max_new_tokens=32))
+    outputs = decode(base, [line + "\n\n" for line in lines], Decoding(max_new_tokens=32))
     echoes = [output.text.strip().split("\n")[0] for (output,) in outputs]
     likeness = [Indel.normalized_similarity(echo, line) for echo, line in zip(echoes, lines, strict=True)]
     assert sum(likeness) / len(lines) > 0.9  # it may add a "yesterday"
@@ -82,7 +82,7 @@ def test_copies_a_line_with_made_up_words(base):
 def test_asked_to_correct_it_scores_below_copying_the_input(base):
     examples = generate("test", 100, seed=99).examples
     asked = [prompts.render(Prompt(), example.source) for example in examples]
-    outputs = [prompts.hypothesis(output.text) for (output,) in decode(*base, asked, Decoding())]
+    outputs = [prompts.hypothesis(output.text) for (output,) in decode(base, asked, Decoding())]
     references = [example.reference for example in examples]
     copying = metrics.bleu.corpus([example.source for example in examples], references).value
     assert metrics.bleu.corpus(outputs, references).value < copying - 10

@@ -114,9 +114,6 @@ def control(scene: Scene) -> Draft:
     return [*body, *tail], STOP
 
 
-_RESOLVED = frozenset({"decide", "promise", "refuse", "choose", "agree", "hope"})
-
-
 def _selected(particle: str) -> Token:
     if particle in ("interested", "good", "bad", "tired", "afraid", "used"):
         return word(particle, "JJ")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import NamedTuple
 
 from gecalign.corpus.tinygec.chance import choose, happens
 from gecalign.corpus.tinygec.grammar.clauses import (
@@ -44,20 +45,20 @@ def although(scene: Scene) -> Draft:
     front = happens(scene.rng, 0.5)
     situation = replace(situate(scene, frame, "past"), negated="")
     pattern = choose(scene.rng, lexicon()["clauses"]["concessions"])
-    return _two(scene, "although", pattern, "past", subject, frame, situation, front), STOP
+    return _two(scene, "although", pattern, "past", Main(subject, frame, situation), front), STOP
 
 
-def _two(
-    scene: Scene,
-    conjunction: str,
-    pattern: str,
-    tense: str,
-    subject: Phrase,
-    frame: Frame,
-    situation: Situation,
-    front: bool,
-) -> list[Token]:
-    """Join a frame's clause and a pattern's clause; whichever comes first has the full subject."""
+class Main(NamedTuple):
+    """What a main clause says: of whom, what, and when."""
+
+    subject: Phrase
+    frame: Frame
+    situation: Situation
+
+
+def _two(scene: Scene, conjunction: str, pattern: str, tense: str, main: Main, front: bool) -> list[Token]:
+    """Join a main clause and a pattern's clause; whichever comes first has the full subject."""
+    subject, frame, situation = main
     if subject.agreement == "3s" and subject.back == "they":  # "every nurse": hard to refer back to
         subject = name(scene)
     scene.back = subject.back
@@ -65,8 +66,8 @@ def _two(
     other = subordinate(scene, pattern, tense)
     if leads:
         other = [*subject.tokens, *_rest_after_subject(scene, pattern, tense, subject)]
-    main = statement(scene, pronoun(subject.back) if leads else subject, frame, situation, front=0)
-    return join(scene, conjunction, main, other, front)
+    stated = statement(scene, pronoun(subject.back) if leads else subject, frame, situation, front=0)
+    return join(scene, conjunction, stated, other, front)
 
 
 def _rest_after_subject(scene: Scene, pattern: str, tense: str, subject: Phrase) -> list[Token]:
@@ -88,7 +89,7 @@ def condition(scene: Scene) -> Draft:
     subject = subject_for(scene, frame)
     situation = Situation(main_tense, cue)
     return _two(
-        scene, "if", choose(scene.rng, patterns), tense, subject, frame, situation, happens(scene.rng, 0.65)
+        scene, "if", choose(scene.rng, patterns), tense, Main(subject, frame, situation), happens(scene.rng, 0.65)
     ), STOP
 
 
@@ -112,7 +113,9 @@ def _interrupted(scene: Scene) -> list[Token]:
     frame = choose(scene.rng, frames("G", "SL"))
     subject = subject_for(scene, frame)
     pattern = choose(scene.rng, lexicon()["clauses"]["interruptions"])
-    return _two(scene, "when", pattern, "past", subject, frame, Situation("past_progressive", "interrupted"), False)
+    return _two(
+        scene, "when", pattern, "past", Main(subject, frame, Situation("past_progressive", "interrupted")), False
+    )
 
 
 def _whenever(scene: Scene) -> list[Token]:
@@ -120,7 +123,7 @@ def _whenever(scene: Scene) -> list[Token]:
     subject = subject_for(scene, frame)
     situation = Situation("present", "habit", adverb=choose(scene.rng, ("usually", "often", "always", "never", "")))
     pattern = choose(scene.rng, lexicon()["clauses"]["whenever"])
-    return _two(scene, "when", pattern, "present", subject, frame, situation, happens(scene.rng, 0.6))
+    return _two(scene, "when", pattern, "present", Main(subject, frame, situation), happens(scene.rng, 0.6))
 
 
 def _as_soon_as(scene: Scene) -> list[Token]:
@@ -135,9 +138,7 @@ def _as_soon_as(scene: Scene) -> list[Token]:
         conjunction,
         pattern,
         tense,
-        subject,
-        frame,
-        Situation(main, "parallel"),
+        Main(subject, frame, Situation(main, "parallel")),
         happens(scene.rng, 0.5),
     )
 
@@ -147,7 +148,7 @@ def _once(scene: Scene) -> list[Token]:
     subject = subject_for(scene, frame)
     pattern = choose(scene.rng, lexicon()["clauses"]["moments_past"])
     situation = Situation("past", "parallel", adverb=choose(scene.rng, ("often", "always", "never")))
-    return _two(scene, "when", pattern, "past", subject, frame, situation, happens(scene.rng, 0.6))
+    return _two(scene, "when", pattern, "past", Main(subject, frame, situation), happens(scene.rng, 0.6))
 
 
 def _earlier(scene: Scene) -> list[Token]:
@@ -157,7 +158,7 @@ def _earlier(scene: Scene) -> list[Token]:
         scene.rng, ("[person] | arrive", "[person] | call them", "the meeting | start", "it | start to rain")
     )
     situation = Situation("past_perfect", "earlier", adverb="already")
-    return _two(scene, "when", pattern, "past", subject, frame, situation, happens(scene.rng, 0.4))
+    return _two(scene, "when", pattern, "past", Main(subject, frame, situation), happens(scene.rng, 0.4))
 
 
 def _while(scene: Scene) -> list[Token]:

@@ -52,7 +52,7 @@ class VerbGroup:
     auxiliary: bool  # the finite verb is an auxiliary or the copula: it inverts, adverbs follow it
 
 
-@cache
+@cache  # and so all that a group depends on is named one by one, as text
 def verb_group(
     verb: str,
     tense: str,

@@ -19,7 +19,6 @@ CATEGORIES = {
     "TO": "PART",
     "POS": "PART", "CC": "CCONJ", "UH": "INTJ", ".": "PUNCT", ",": "PUNCT",
 }  # fmt: skip
-FINITE_BE = {("be", "VBZ"): "is", ("be", "VBP"): "are", ("be", "VBD"): "was"}
 INFLECTED = frozenset({"NNS", "VBZ", "VBD", "VBG", "VBN", "JJR", "JJS"})
 # Spelled with a vowel letter but said with a consonant, and the other way round.
 CONSONANT_SOUND = re.compile(r"(uni|use|usu|eu|one\b|once)", re.IGNORECASE)
