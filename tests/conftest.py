@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ if side_by_side := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")):  # pro
 import factories
 import hypothesis
 from filelock import FileLock
+from project import copy_book_sources
 
 from gecalign.config import Profile
 from gecalign.study import Study
@@ -25,8 +25,6 @@ from gecalign.study import Study
 # Generated examples are the same on every run, and few enough for the suite; a slow machine is no failure.
 hypothesis.settings.register_profile("quick", max_examples=60, derandomize=True, deadline=None, database=None)
 hypothesis.settings.load_profile("quick")
-
-PROJECT = Path(__file__).resolve().parents[1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,17 +34,6 @@ class SmokeBook:
     root: Path
     page: Path  # the first page of the site
     runs: Path
-
-
-def copy_book_sources(root: Path) -> Path:
-    """Copy what the book is built from to `root`, without anything that was built from it."""
-    root.mkdir(parents=True, exist_ok=True)
-    for name in ("_config.yml", "_toc.yml"):
-        shutil.copy(PROJECT / name, root)
-    generated = shutil.ignore_patterns("chapters", "__pycache__", ".ipynb_checkpoints")
-    for name in ("book", "notebooks", "results"):
-        shutil.copytree(PROJECT / name, root / name, ignore=generated)
-    return root
 
 
 @pytest.fixture

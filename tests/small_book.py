@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from conftest import copy_book_sources
+from project import copy_book_sources
 
 from gecalign.book import chapters
 

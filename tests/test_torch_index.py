@@ -11,7 +11,7 @@ import threading
 import time
 
 import pytest
-from conftest import PROJECT
+from project import PROJECT
 
 SCRIPT = PROJECT / "tools" / "torch_index.py"
 spec = importlib.util.spec_from_file_location("torch_index", SCRIPT)

@@ -25,7 +25,6 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
-import gecalign
 from gecalign import config
 from gecalign.corpus import corpora, jfleg
 from gecalign.models import loading, smollm2
@@ -119,7 +118,7 @@ def _requirements(name: str, target: Target) -> Iterator[Requirement]:
 
 
 def _package(to: Path) -> None:
-    source = Path(gecalign.__file__).parent
+    source = Path(__file__).parents[1]
     shutil.copytree(source, to / "gecalign", ignore=shutil.ignore_patterns("__pycache__"))
     with suppress(importlib.metadata.PackageNotFoundError):  # its version is known there, too
         version = importlib.metadata.version("gecalign")

@@ -16,7 +16,7 @@ import nbformat
 import psutil
 import pytest
 import yaml
-from conftest import PROJECT
+from project import PROJECT
 from rich.console import Console
 from small_book import chapter_text, counting, needing, ran, with_site, write_chapter
 

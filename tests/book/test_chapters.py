@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import jupytext
 import pytest
-from conftest import PROJECT
+from project import PROJECT
 from small_book import chapter_text, needing, write_chapter
 
 from gecalign.book import chapters, tasks

@@ -9,8 +9,8 @@ from dataclasses import asdict
 import nbformat
 import pandas as pd
 import pytest
-from conftest import copy_book_sources
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from project import copy_book_sources
 
 from gecalign.book import claims, elsewhere
 from gecalign.book.elsewhere import Arithmetic, Build

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from conftest import PROJECT
+from project import PROJECT
 
 from gecalign.book import chapters
 

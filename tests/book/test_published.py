@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import PROJECT
+from project import PROJECT
 
 from gecalign import config, metrics
 from gecalign.book import published

@@ -3,7 +3,7 @@
 import ast
 import re
 
-from conftest import PROJECT
+from project import PROJECT
 
 PAGE = PROJECT / "book" / "troubleshooting.md"
 

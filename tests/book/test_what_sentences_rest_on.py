@@ -12,7 +12,7 @@ from pathlib import Path
 
 import jupytext
 import pytest
-from conftest import PROJECT
+from project import PROJECT
 
 CHAPTERS = sorted((PROJECT / "notebooks").glob("*.md"))
 

@@ -68,7 +68,7 @@ def test_a_setting_that_is_none_is_empty_in_the_log():
 
 
 def test_the_log_that_is_committed_has_a_complete_map_of_the_books_settings():
-    from conftest import PROJECT
+    from project import PROJECT
 
     committed = trials.read(PROJECT / "results" / "trials.csv")
     assert list(committed.columns) == list(trials.COLUMNS)
