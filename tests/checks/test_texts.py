@@ -6,7 +6,7 @@ import json
 import re
 
 import pytest
-from examining import assert_found, patient
+from examining import assert_found, patient, study_in_order
 
 from gecalign import config, prompts
 from gecalign.checks import texts
@@ -27,6 +27,11 @@ FOUND = [
      r"8 of 8 references of dev.*perfect corrections would score \d+\.\d"),
     (texts.lengths, {"decoding__max_new_tokens": 240}, "fail", "does not fit into the model's context of 256"),
 ]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def study(together) -> Study:
+    return study_in_order(together)
 
 
 @pytest.mark.parametrize(("look", "changes", "status", "words"), FOUND)

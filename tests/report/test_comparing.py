@@ -10,6 +10,12 @@ from gecalign import metrics, report
 from gecalign.statistics import compare, design
 from gecalign.statistics.resampling import Resampling
 
+
+@pytest.fixture(scope="module")
+def made() -> report.Report:
+    return build(truncated=TRUNCATED)
+
+
 # --- Numbers ----------------------------------------------------------------------------------------
 
 

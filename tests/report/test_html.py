@@ -6,11 +6,17 @@ import matplotlib.pyplot as plt
 import pytest
 from browsing import PATIENCE, chromium, outside
 from bs4 import BeautifulSoup
-from reports import REFERENCES, RESAMPLES, SOURCES, SYSTEMS, WRONG, build
+from reports import REFERENCES, RESAMPLES, SOURCES, SYSTEMS, TRUNCATED, WRONG, build
 
 from gecalign import metrics, report
 from gecalign.report import html, plots
 from gecalign.statistics.compare import Interval
+
+
+@pytest.fixture(scope="module")
+def made() -> report.Report:
+    return build(truncated=TRUNCATED)
+
 
 BAD = '<script>document.title = "broken"</script><img src="http://127.0.0.1/x.png"> & $x_1$'
 
