@@ -222,6 +222,6 @@ DIGESTS = {
 }
 
 
-@pytest.mark.parametrize("name", PROFILES)
+@pytest.mark.parametrize("name", DIGESTS)
 def test_the_digests_of_the_profiles_are_those_on_record(name):
     assert settings_digest(profile(name)) == DIGESTS[name]
