@@ -25,9 +25,9 @@ DECODING = Decoding(max_new_tokens=8)
 DEV = factories.examples(8, seed=9)
 
 
-def run(folder: Path, seed: int = 0, dev=DEV, decoding=DECODING, engine=None, lora=None, start_bleu=None) -> Run:
+def run(folder: Path, seed: int = 0, dev=DEV, decoding=DECODING, engine=None, lora=None, start_score=None) -> Run:
     """How the models of these tests are trained."""
-    return Run(folder, Asking(PROMPT, decoding, engine or Engine(), seed), dev, lora or LoRA(), start_bleu=start_bleu)
+    return Run(folder, Asking(PROMPT, decoding, engine or Engine(), seed), dev, lora or LoRA(), start_score=start_score)
 
 
 class Interrupted(BaseException):

@@ -16,7 +16,8 @@ LIBRARY = PROJECT / "gecalign"
 # From the ground up: a package or module may import what stands in front of it, and its like.
 FLOORS = (
     ("ranges", "runtime", "systems"), ("config",), ("prompts", "settings"), ("statistics",), ("models",), ("corpus",),
-    ("metrics",), ("preferences",), ("training",), ("study",), ("plan",), ("report",), ("checks",), ("export",), ("portable",),
+    ("metrics",), ("preferences",), ("training",), ("study",), ("plan",), ("report",), ("checks",), ("export",),
+    ("portable",),
     ("book",), ("cli",)
 )  # fmt: skip
 HEAVY = {"torch", "transformers", "trl", "accelerate", "datasets", "peft"}  # seconds to load

@@ -64,7 +64,7 @@ def print_warnings(study: Study, systems: Sequence[str], whose: str = "") -> Non
 
     for system in dict.fromkeys(("sft", *systems)) if {*systems} & {*TRAINED} else ():
         with suppress(store.NotMade), store.only_existing():
-            start = study.sft().facts["dev_bleu"]
+            start = study.sft().facts[f"dev_{study.profile.yardstick.metric}"]
             if system in TRAINED and (warning := health.warning_of(study.trained(system), start)):
                 console.tell(f"{whose}{system}: {settings.as_typed(warning)}", err=True)
 

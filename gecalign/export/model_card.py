@@ -220,9 +220,10 @@ def _outcome(stage: Stage) -> str:
     if "chosen_step" in facts:
         warning = health.warning_of(stage)
         trained = facts.get("trained_parameters", facts["parameters"])  # fewer with adapters
+        yardstick = health.yardstick_of([facts], "dev")
         return (
             f"{facts['updates']:,} updates of {trained:,} parameters; kept the checkpoint after "
-            f"{facts['chosen_step']:,}, with the highest BLEU on dev ({facts['dev_bleu']:.1f})"
+            f"{facts['chosen_step']:,}, with the highest {yardstick.upper()} on dev ({facts[f'dev_{yardstick}']:.1f})"
             f"{'; **warning**: ' * bool(warning)}{escape(warning)}"
         )
     known = {name: value for name, value in facts.items() if isinstance(value, int)} | dict(facts.get("rows", {}))

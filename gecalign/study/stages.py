@@ -144,10 +144,10 @@ class Study:
             "seed": self.seed,
         }
 
-    def run(self, folder: Path, start_bleu: float | None = None) -> Run:
+    def run(self, folder: Path, start_score: float | None = None) -> Run:
         """How a model is trained into a folder."""
         profile = self.profile
-        return Run(folder, self.asking, self.examples("dev"), profile.lora, profile.yardstick.metric, start_bleu)
+        return Run(folder, self.asking, self.examples("dev"), profile.lora, profile.yardstick.metric, start_score)
 
     # ---- preferences
 

@@ -146,7 +146,7 @@ def _rewarded(study: Study, name: str, settings: config.Online, **how: bool) -> 
     def make(folder: Path) -> dict[str, Any]:
         method = import_module(f"gecalign.training.{config.part_of(settings)}")
         policy, (reference, _) = study.model("sft"), study.model("sft")
-        run = study.run(folder, study.sft().facts["dev_bleu"])
+        run = study.run(folder, study.sft().facts[f"dev_{study.profile.yardstick.metric}"])
         return method.train(policy, reference, prompted, settings, run, **how)
 
     updates = f"{settings.steps} updates of {settings.batch_size} samples"

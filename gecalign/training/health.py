@@ -52,7 +52,7 @@ class Watch(TrainerCallback):
 
     def __init__(self, steps: Collection[int], part: str):
         self.steps, self.part = steps, part
-        self.start: float | None = None  # dev BLEU before the first update; measured, or set by who knows it
+        self.start: float | None = None  # dev score before the first update; measured, or set by who knows it
         self.skipped = 0  # updates in a row
 
     def on_step_end(
@@ -77,26 +77,34 @@ class Watch(TrainerCallback):
             broken = [f"{LOGGED[name]} is {logs[name]}" for name in looked_at if not math.isfinite(logs[name])]
             self.stop_if(" and ".join(broken), args, state.global_step)
         if "eval_bleu" in logs:
-            self._compare(logs["eval_bleu"], args, state)
+            self._compare(logs[f"eval_{args.metric_for_best_model}"], args, state)
 
     def stop_if(self, fault: str, args: Any, step: int) -> None:
         """Raise `store.Spoiled` in all processes where one of them found a fault."""
         if found := next((one for one in processes.gather([fault]) if one), ""):
             raise store.Spoiled(broken(found, args, step, self.part))
 
-    def _compare(self, bleu: float, args: Any, state: TrainerState) -> None:
+    def _compare(self, score: float, args: Any, state: TrainerState) -> None:
         if state.global_step == 0:
-            self.start = bleu
+            self.start = score
         self.start = start_of(state, self.start)
-        if is_far_below(bleu, self.start):
-            where = f"{product(args)}: after update {state.global_step}"
-            processes.say(f"{where} the model scores {bleu:.1f} BLEU on dev, far below {self.start:.1f} at the start")
+        if is_far_below(score, self.start):
+            where, label = f"{product(args)}: after update {state.global_step}", args.metric_for_best_model.upper()
+            processes.say(
+                f"{where} the model scores {score:.1f} {label} on dev, far below {self.start:.1f} at the start"
+            )
 
 
 def start_of(state: TrainerState, known: float | None) -> float | None:
-    """Return dev BLEU before the first update: from the log, of a training that was resumed too, or what is known."""
-    logged = [entry["eval_bleu"] for entry in state.log_history if entry["step"] == 0 and "eval_bleu" in entry]
+    """Return the dev score before the first update: from the log, of a resumed training too, or what is known."""
+    name = f"eval_{yardstick_of(state.log_history)}"
+    logged = [entry[name] for entry in state.log_history if entry["step"] == 0 and name in entry]
     return logged[0] if logged else known
+
+
+def yardstick_of(log: Sequence[Mapping[str, Any]], prefix: str = "eval") -> str:
+    """Return by which metric a training was measured: BLEU, unless its log, or its facts, have another beside it."""
+    return next((name for name in config.YARDSTICKS[1:] if any(f"{prefix}_{name}" in one for one in log)), "bleu")
 
 
 def is_far_below(bleu: float, start: float | None) -> bool:
@@ -159,8 +167,8 @@ class Course:
     """How a training went, by what was measured on dev.
 
     Attributes:
-        scored: BLEU after updates.
-        start: BLEU before the first, None where nobody knows.
+        scored: by the yardstick, after updates.
+        start: the same before the first, None where nobody knows.
         chosen: the update whose checkpoint is kept.
         moved: whether its weights differ from those of the start.
         losses: those on references after updates, 0 included, where it is them that are to be learnt.
@@ -171,10 +179,16 @@ class Course:
     chosen: int
     moved: bool
     losses: Mapping[int, float] = field(default_factory=dict)
+    yardstick: str = "bleu"
+
+    @property
+    def label(self) -> str:
+        """The yardstick, as people write it."""
+        return self.yardstick.upper()
 
     @property
     def best(self) -> float:
-        """BLEU of the checkpoint that is kept."""
+        """What the checkpoint that is kept scores."""
         return self.scored.get(self.chosen, math.nan)
 
     @property
@@ -191,7 +205,7 @@ def verdict(course: Course, rate: str, causes: str = "") -> str:
         causes: what else may keep it from learning, in words.
     """
     far, scored = course.far, course.scored
-    still = f"See eval_bleu and grad_norm in log.csv, and {rate}{'; also ' * bool(causes)}{causes}."
+    still = f"See eval_{course.yardstick} and grad_norm in log.csv, and {rate}{'; also ' * bool(causes)}{causes}."
     if not course.moved:
         fallen = f"{len(far)} of {len(scored)} checkpoints score far below it: lower {rate}."
         return (
@@ -203,9 +217,9 @@ def verdict(course: Course, rate: str, causes: str = "") -> str:
     if far:
         return (
             f"training destroyed the model on the way: {len(far)} of {len(scored)} checkpoints score far below "
-            f"{course.start:.1f} BLEU on dev, where it started, the first of them after update {far[0]}. The one that "
-            f"was chosen, after update {course.chosen}, scores {course.best:.1f}. A longer training needs a lower "
-            f"{rate}."
+            f"{course.start:.1f} {course.label} on dev, where it started, the first of them after update {far[0]}. The "
+            f"one that was chosen, after update {course.chosen}, scores {course.best:.1f}. A longer training needs a "
+            f"lower {rate}."
         )
     return ""
 
@@ -216,7 +230,7 @@ def _harm(course: Course, rate: str) -> str:
     if chosen in course.far:
         return (
             f"training destroyed the model: the best checkpoint, after update {chosen}, scores {best:.1f} "
-            f"BLEU on dev, far below {start:.1f} at the start. Lower {rate}."
+            f"{course.label} on dev, far below {start:.1f} at the start. Lower {rate}."
         )
     if losses.get(chosen, 0) > losses.get(0, math.inf):
         return (
@@ -225,8 +239,8 @@ def _harm(course: Course, rate: str) -> str:
         )
     if start is not None and start - best > FAR:
         return (
-            f"training made the model worse: the best checkpoint, after update {chosen}, scores {best:.1f} BLEU on "
-            f"dev, and the start {start:.1f}. Lower {rate}."
+            f"training made the model worse: the best checkpoint, after update {chosen}, scores {best:.1f} "
+            f"{course.label} on dev, and the start {start:.1f}. Lower {rate}."
         )
     return ""
 
@@ -237,12 +251,12 @@ def _no_gain(course: Course, still: str) -> str:
     if start is not None and scored and set(scored.values()) == {start}:
         return (
             f"nothing was learnt that shows: after every one of {len(scored)} evaluated updates the model scores as at "
-            f"the start, {start:.1f} BLEU on dev. {still}"
+            f"the start, {start:.1f} {course.label} on dev. {still}"
         )
     if course.losses and start is not None and best <= start:
         return (
-            f"no checkpoint scores above the start, {start:.1f} BLEU on dev; the best, after update {course.chosen}, "
-            f"has {best:.1f}. {still}"
+            f"no checkpoint scores above the start, {start:.1f} {course.label} on dev; the best, after update "
+            f"{course.chosen}, has {best:.1f}. {still}"
         )
     return ""
 
@@ -259,15 +273,16 @@ def of_log(
 
     Args:
         part: the part of the profile that its settings come from.
-        start: dev BLEU before the first update, where the log does not tell.
+        start: the dev score before the first update, where the log does not tell.
     """
+    yardstick = yardstick_of(log)
     scored, losses = (
         {int(entry["step"]): entry[name] for entry in log if math.isfinite(entry.get(name, math.nan))}
-        for name in ("eval_bleu", "eval_loss")
+        for name in (f"eval_{yardstick}", "eval_loss")
     )
     course = Course(
         {step: value for step, value in scored.items() if step > 0}, scored.get(0, start), chosen, moved,
-        losses if part == "sft" else {},
+        losses if part == "sft" else {}, yardstick,
     )  # fmt: skip
     rate_in_words = f"{part}__learning_rate, which is {rate:g}"
     return verdict(course, rate_in_words, CAUSES.get(part, REWARDED.format(part)))
@@ -277,7 +292,7 @@ def warning_of(stage: store.Stage, start: float | None = None) -> str:
     """Return what is wrong with a trained system, in words, also of one made before anybody looked at it.
 
     Args:
-        start: dev BLEU of what it started from, which the log of GRPO does not tell.
+        start: the dev score of what it started from, which the log of GRPO does not tell.
     """
     if "warning" in stage.facts or not (stage.folder / "log.csv").exists():
         return str(stage.facts.get("warning", ""))

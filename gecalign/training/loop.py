@@ -142,7 +142,7 @@ def finish(trainer: Any, run: Run, evaluate_at: Sequence[int], part: str, temper
         _without_adapters(trainer.model).activation_checkpointing_enable()
     trainer.order, trainer.dev_scores = torch.Generator(), dev_scores(run, trainer.processing_class)
     trainer.watch = health.Watch(frozenset(evaluate_at), part)
-    trainer.watch.start = run.start_bleu
+    trainer.watch.start = run.start_score
     shown = [Progress()] if bars.watched() else []
     for callback in (trainer.watch, EvaluateAt(evaluate_at), SeedOrder(trainer.order), *shown):
         trainer.add_callback(callback)

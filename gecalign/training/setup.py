@@ -32,7 +32,7 @@ class Run:
         dev: what checkpoints are measured on, by BLEU and, where that is another metric, the yardstick.
         lora: adapters, or rank 0: all weights.
         yardstick: the metric by which the best checkpoint is chosen.
-        start_bleu: dev BLEU before the first update, where it is known already (`health` compares with it).
+        start_score: what the start scores on dev by the yardstick, where that is known (`health` compares with it).
     """
 
     folder: Path
@@ -40,7 +40,7 @@ class Run:
     dev: Sequence[Example] = ()
     lora: config.LoRA = field(default_factory=config.LoRA)
     yardstick: str = "bleu"
-    start_bleu: float | None = None
+    start_score: float | None = None
 
     @property
     def seed(self) -> int:

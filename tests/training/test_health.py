@@ -230,7 +230,7 @@ def test_a_resumed_training_still_knows_where_it_started(base, tmp_path, monkeyp
 
 def test_grpo_which_does_not_measure_its_start_is_compared_with_the_score_that_is_known(base, tmp_path, monkeypatch):
     scripted(monkeypatch, [1.0, 2.0, 1.0])  # so each is measured once, also at the end of an epoch
-    assert "scores 2.0 BLEU on dev, far below 65.0 at the start" in grpo(base, tmp_path, start_bleu=65.0)["warning"]
+    assert "scores 2.0 BLEU on dev, far below 65.0 at the start" in grpo(base, tmp_path, start_score=65.0)["warning"]
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -299,7 +299,7 @@ def test_grpo_of_a_study_is_compared_with_sft(tmp_path, monkeypatch):
     study = Study(factories.preference_profile(factories.base_folder(tmp_path / "base"), corpus), 0, tmp_path / "runs")
     known = study.sft().facts["dev_bleu"]
     seen: list[float] = []
-    monkeypatch.setattr(by_grpo, "train", lambda *given: seen.append(given[4].start_bleu) or 1 / 0)
+    monkeypatch.setattr(by_grpo, "train", lambda *given: seen.append(given[4].start_score) or 1 / 0)
     with pytest.raises(ZeroDivisionError):
         study.grpo()
     assert seen == [known]
