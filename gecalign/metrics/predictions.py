@@ -95,8 +95,11 @@ def parallel(hypotheses: Table, sources: Table | None, references: Sequence[Tabl
         sources=asked,
         references=list(zip(*corrections, strict=True)),
         truncated=_flags(hypotheses),
-        notes=(*notes, *sentences.unlike_tokens(columns)),
-    )
+        notes=(
+            *notes, *sentences.around(found, [asked, *corrections], f"{hypotheses.path}, hypothesis"),
+            *sentences.unlike_tokens(columns), *sentences.unchanged(asked, corrections[0]),
+        ),
+    )  # fmt: skip
 
 
 def read_table(path: Path, column: str) -> Table:

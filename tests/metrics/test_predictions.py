@@ -385,3 +385,19 @@ def test_an_empty_line_at_the_end_is_named_where_counts_differ(tmp_path):
 def test_what_stands_for_no_output_is_answered_with_the_empty_string(tmp_path, value):
     path = file(tmp_path / "h.jsonl", changed(hypothesis=[value] * len(ROWS)), ("hypothesis", "source", "reference"))
     assert "An output without any text is the empty string." in refused(path, None, [])
+
+
+def test_what_hypotheses_hold_beside_the_sentence_is_told_with_the_file(tmp_path):
+    rows = [
+        {"source": f"She go {i}.", "reference": f"She goes {i}.", "hypothesis": f"Corrected: She goes {i}.\nDone."}
+        for i in range(9)
+    ]
+    begins, lines = read_parallel(file(tmp_path / "all.jsonl", rows), None, []).notes
+    assert begins.startswith(f"{tmp_path / 'all.jsonl'}, hypothesis: all 9 sentences begin as 'Corrected: She goes")
+    assert lines.startswith(f"{tmp_path / 'all.jsonl'}, hypothesis: 9 of 9 sentences go over more lines")
+
+
+def test_one_file_as_sources_and_references_is_told(tmp_path):
+    texts = file(tmp_path / "s.txt", [{"source": f"She go {i}."} for i in range(9)])
+    (note,) = read_parallel(texts, texts, [texts]).notes
+    assert "all references are their sources" in note
