@@ -224,8 +224,8 @@ def split(rows: Mapping[str, list[Example]], config: Data, dropped: Counter[str]
         kept[name] = _without_overlap(found, guarded, dropped)
         guarded += kept[name]
     train = _without_overlap(left, guarded, dropped)[: config.train_rows]
-    if ("dev" in rows and not kept["dev"]) or ("test" in rows and not kept["test"]) or not train:
-        raise ValueError(f"{config.source} has no usable rows for train, dev or test. Dropped: {dict(+dropped)}.")
+    if empty := ([] if train else ["train"]) + [name for name in sizes if sizes[name] and not kept[name]]:
+        raise ValueError(f"{config.source} has no usable rows for {' and '.join(empty)}. Dropped: {dict(+dropped)}.")
     return Corpus(
         tuple(train), tuple(kept["dev"]), tuple(kept["test"]), tuple(kept["preference"]),
         tuple(rows.get("validation", ())), +dropped,

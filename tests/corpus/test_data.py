@@ -67,6 +67,21 @@ def test_a_corpus_without_corrections_is_told(tmp_path, capsys):
     assert "all references are their sources" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("changes", [{"src": "She go."}, {"tgt": "She goes."}])
+def test_a_split_of_which_nothing_is_left_is_refused(tmp_path, changes):
+    rows = [{"src": f"a {i}", "tgt": f"b {i}"} | changes for i in range(20)]
+    path = factories.write_jsonl(tmp_path / "train.jsonl", rows)
+    with pytest.raises(
+        ValueError, match=r"no usable rows for .*(dev|train).*Dropped.*stands in another split"
+    ) as error:
+        data.build(local(path, task=None))
+    assert str(path) in str(error.value)
+    factories.write_jsonl(tmp_path / "validation.jsonl", [{"src": f"a {i}", "tgt": f"b {i}"} for i in range(20)])
+    factories.write_jsonl(path, [{"src": f"a {i}", "tgt": f"b {i}"} for i in range(20)])
+    with pytest.raises(ValueError, match=r"no usable rows for .*train"):
+        data.build(local(tmp_path, task=None))
+
+
 MALFORMED = [
     ("x.jsonl", b"", ["is empty", "src and tgt"]),
     ("x.jsonl", b"\n \n", ["is empty"]),
