@@ -352,6 +352,23 @@ def test_a_mistake_in_what_is_compared_is_answered_in_one_line(message, outputs,
     assert len(shown.splitlines()) == 1
 
 
+@pytest.mark.parametrize("which", ["base", "sources", "references"])
+def test_a_page_is_not_written_over_a_file_that_is_read(message, outputs, tmp_path, which):
+    outputs[which] = outputs[which].rename(tmp_path / "texts.html")
+    before = outputs[which].read_text()
+    (tmp_path / "x").mkdir()
+    shown = message(*compare(outputs, "base", "good"), "--html", tmp_path / "x" / ".." / "texts.html")
+    assert "texts.html, which is read. Give it another name." in shown
+    assert outputs[which].read_text() == before
+
+
+def test_a_file_that_is_called_as_doing_nothing_is_scored_beside_it(outputs, tmp_path):
+    named = outputs["good"].rename(tmp_path / "copy the input")
+    shown = call("score", named, "--sources", outputs["sources"], "--references", outputs["references"]).splitlines()
+    assert shown[1].strip() == "copy the input ./copy the input"
+    assert shown[2].split()[-1] == "100.00"
+
+
 def test_compare_without_sources_says_how_to_give_them(message, outputs):
     shown = message("compare", outputs["base"], outputs["good"], "--references", outputs["references"])
     assert shown.splitlines() == [
