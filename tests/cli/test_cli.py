@@ -5,6 +5,7 @@ import subprocess
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import factories
 import pytest
@@ -82,6 +83,14 @@ def test_run_all_shows_what_another_prompt_does_where_the_profile_asks_for_it(se
     assert [table.splitlines()[1].split()[0] for table in tables] == ["copy", "sft"]  # only what was trained
     bleu = [next(line for line in table.splitlines() if line.startswith("BLEU")) for table in tables]
     assert bleu[0].split()[3] != bleu[1].split()[1]  # of SFT
+
+
+def test_run_without_a_single_pair_does_not_end_well(message, monkeypatch):
+    from gecalign.study import Study
+
+    stage = SimpleNamespace(folder="f", facts={"pairs": 0, "held_out": 0, "funnel": {}})
+    monkeypatch.setattr(Study, "product", lambda self, name: stage)
+    assert "there is no preference pair, see `funnel`" in message("run", "pairs", "--profile", "smoke", "--skip-checks")
 
 
 def test_run_pairs_tells_the_funnel(settings):
