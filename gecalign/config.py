@@ -30,6 +30,7 @@ COEDIT_REVISION = "e9a255c33ef910bc33a9d2b522653fa87521583e"
 
 # What several settings may be; what is one's alone stands beside it.
 Seed = Annotated[int, Range(0, 2**32 - 1, "numpy takes no other seed")]
+MOST_SEEDS = 10_000  # beyond that it is a slip of the keyboard
 Updates = Annotated[int, whole(1, "training makes an update")]
 Evaluations = Annotated[int, whole(1, "the checkpoint is chosen by what it scores on dev")]
 MicroBatch = Annotated[int | None, whole(1, "something is in memory at once")]
@@ -376,6 +377,15 @@ def check_seed(seed: SupportsIndex) -> int:
     return plain
 
 
+def check_seeds(seeds: object, least: int = 1, why: str = "") -> None:
+    """Raise ValueError where so many seeds cannot be: a count, from `least` to more than anybody has run."""
+    if not isinstance(seeds, int) or isinstance(seeds, bool):
+        raise ValueError(f"the number of seeds is {seeds!r} ({type(seeds).__name__}); expected a whole number.")
+    if not least <= seeds <= MOST_SEEDS:
+        most = f" and at most {MOST_SEEDS:,}" if seeds > least else ""
+        raise ValueError(f"--seeds is {seeds}; expected at least {least}{most}{why}.")
+
+
 def kinds(part: str, name: str) -> frozenset[type]:
     """Return the types that a setting takes, none where there is no such setting."""
     owner = getattr(TINY, part, None)
@@ -585,6 +595,8 @@ def profile(name: str) -> Profile:
     Raises:
         ValueError: there is none; the message lists those that exist.
     """
+    if not isinstance(name, str):
+        raise ValueError(f"the profile is {name!r} ({type(name).__name__}); expected a name: {', '.join(PROFILES)}.")
     if name not in PROFILES:
         close = get_close_matches(name, PROFILES, n=1)
         hint = f" Did you mean {close[0]!r}?" if close else ""

@@ -34,6 +34,11 @@ def validate(prompt: Prompt) -> None:
     """Raise ValueError where a template cannot work: no place for the source, no real line feed, a blank at its end."""
     if prompt.template.count("{source}") != 1:
         raise ValueError(f"the prompt template must contain {{source}} exactly once, but is {prompt.template!r}.")
+    if "{{source}}" in prompt.template:
+        raise ValueError(
+            f"the prompt template {prompt.template!r} has {{source}} in doubled braces, and one of them would stand on "
+            "each side of the sentence. Write them once."
+        )
     if "\\n" in prompt.template:
         raise ValueError(
             f"the prompt template {prompt.template!r} holds a backslash and an n, where a line feed is meant. "

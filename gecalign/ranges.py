@@ -9,6 +9,7 @@ where these meet.
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 
 MANY = 10**9  # of rows, updates, tokens: beyond that it is a slip of the keyboard
@@ -68,16 +69,16 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """Any text that is not blank; what it means is checked by what reads it."""
+    """Any text that is not blank, and that a file can hold; what it means is checked by what reads it."""
 
     why: str = ""
 
     def holds(self, value: object) -> bool:
         """Whether a value is such a text."""
-        return isinstance(value, str) and bool(value.strip())
+        return isinstance(value, str) and bool(value.strip()) and not re.search("[\x00\ud800-\udfff]", value)
 
     def __str__(self) -> str:
-        return "a text that is not blank"
+        return "a text in UTF-8 that is not blank"
 
 
 Limits = Range | Choice | Text

@@ -4,7 +4,7 @@ from dataclasses import asdict
 
 import pytest
 
-from gecalign.config import PROFILES, SFT, profile
+from gecalign.config import PROFILES, SFT, check_seeds, profile
 
 LIGHT = (
     "config", "prompts", "systems", "settings", "runtime.store", "runtime.processes", "statistics.compare",
@@ -111,3 +111,17 @@ def test_what_needs_no_tensors_does_not_import_torch():
     light, tables = LIGHT, ("plan", "report", "export")  # pandas brings pyarrow
     assert not modules_after("; ".join(f"import gecalign.{name}" for name in light)) & {*heavy, "pyarrow"}
     assert not modules_after("; ".join(f"import gecalign.{name}" for name in tables)) & heavy
+
+
+@pytest.mark.parametrize("seeds", ["3", 2.5, None, True])
+def test_a_number_of_seeds_that_is_none_is_refused_in_words(seeds):
+    with pytest.raises(ValueError, match=r"the number of seeds is .*; expected a whole number"):
+        check_seeds(seeds, 2)
+
+
+@pytest.mark.parametrize("name", [None, 3, ["tiny"]])
+def test_a_profile_that_is_no_name_is_refused_in_words(name, tmp_path):
+    from gecalign.study import Study
+
+    with pytest.raises(ValueError, match=r"the profile is .*; expected a name: smoke, tiny"):
+        Study(name, 0, tmp_path)

@@ -12,6 +12,11 @@ def test_a_template_has_exactly_one_place_for_the_source(template):
         prompts.validate(Prompt(template))
 
 
+def test_doubled_braces_are_refused_as_one_would_stand_on_each_side():
+    with pytest.raises(ValueError, match=r"doubled braces.*Write them once"):
+        prompts.validate(Prompt("Fix: {{source}}\nCorrected:"))
+
+
 @pytest.mark.parametrize("blank", [" ", "\n", "\t", "\u00a0", "\u2003"])
 def test_a_template_that_ends_in_white_space_is_refused(blank):
     with pytest.raises(ValueError, match=r"ends in white space.*Remove it"):

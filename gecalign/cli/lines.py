@@ -24,7 +24,7 @@ from gecalign import prompts
 from gecalign.config import Decoding, Engine, Prompt
 from gecalign.corpus import textfiles
 from gecalign.corpus.examples import cleaned
-from gecalign.corpus.rowfiles import SEPARATORS, looks_like
+from gecalign.corpus.rowfiles import BAR, SEPARATORS, looks_like
 from gecalign.corpus.textfiles import STANDARD_INPUT, check_is_text, likely_encoding
 from gecalign.runtime import processes
 
@@ -36,6 +36,7 @@ FIRST_LINES = 2  # of a stream, by which M2 and tables are known
 NOT_SENTENCES = {  # what a file looks like that holds no sentences alone, in words, and how to take them out
     "JSON": ("holds JSON", "jq -r .source FILE"),
     "table": ("looks like a table", "tail -n +2 FILE | cut -f2"),
+    "markup": ("holds markup, such as XML or HTML", "sed 's/<[^>]*>//g' FILE"),
     "M2": ("is M2, tokens and edits", "grep '^S ' FILE | cut -c3-"),
 }
 
@@ -118,12 +119,12 @@ def read_file(path: Path) -> Iterator[str]:
 
 
 def check_are_sentences(text: str, name: str) -> None:
-    """Raise ValueError where a text, or its beginning, is that of JSON, a table or M2.
+    """Raise ValueError where a text, or its beginning, is that of JSON, markup, a table or M2.
 
     A single word, or sentences in quotes, are sentences here, whatever they look like.
     """
     kind, first = looks_like(text), text.lstrip("\ufeff").split("\n", 1)[0]
-    if kind is None or (kind == "table" and not any(mark in first for mark in SEPARATORS)) or first[:1] == '"':
+    if kind is None or (kind == "table" and not any(mark in first for mark in (*SEPARATORS, BAR))) or first[:1] == '"':
         return
     what, way_out = NOT_SENTENCES[kind]
     raise ValueError(

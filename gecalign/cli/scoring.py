@@ -36,6 +36,7 @@ def score(
     from gecalign import metrics
     from gecalign.metrics.predictions import read_parallel
     from gecalign.report.markup import visible
+    from gecalign.systems import LABELS
 
     texts = read_parallel(hypotheses, sources, references or [])
     for note in texts.notes:
@@ -47,7 +48,8 @@ def score(
         about = {"n": system.n, "signatures": system.signatures(), "notes": texts.notes}
         console.tell_json({**about, **rows})
         return
-    print_table({"copy the input": nothing.row(), visible(hypotheses.name): system.row()}, system.n)
+    name = f"./{hypotheses.name}" if hypotheses.name == LABELS["copy"] else visible(hypotheses.name)
+    print_table({LABELS["copy"]: nothing.row(), name: system.row()}, system.n)
     for name, signature in system.signatures().items():
         console.tell(f"{name}: {signature}")
 
@@ -87,6 +89,8 @@ def compare(
         raise ValueError(f"--html writes a page: expected name.html in a folder that exists, not {html}.")
     if html:
         files.check_file(html, "--html")
+        if html.resolve() in [path.resolve() for path in (*predictions, *(references or []), sources or Path())]:
+            raise ValueError(f"--html would write the page over {html}, which is read. Give it another name.")
     named = report.named(predictions)
     chosen = report.find(baseline, named) if baseline is not None else None
     read = report.read(named, sources, references or [])

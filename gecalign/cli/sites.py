@@ -47,9 +47,11 @@ def elsewhere(
     """Build the book as other machines would, with other arithmetic and other seeds, and compare what comes out."""
     import pandas as pd
 
+    from gecalign import config
     from gecalign.book import elsewhere as others
     from gecalign.book.chapters import project_root
 
+    config.profile(profile)  # before anything is copied or built
     root = project_root()
     target = output or root / "results" / "elsewhere"
     files.check_folder(target, "--output")

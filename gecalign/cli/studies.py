@@ -71,6 +71,11 @@ def run(
     facts = {key: settings.as_typed(fact) if key == "warning" else fact for key, fact in stage.facts.items()}
     console.tell_json({"folder": str(stage.folder), **facts})
     print_warnings(study, [what])
+    if facts.get("pairs") == 0:
+        raise ValueError(
+            "there is no preference pair, see `funnel`. Sample more (pairs__samples, pairs__prompts) or warmer "
+            "(pairs__temperature), or keep smaller differences (pairs__minimum_margin)."
+        )
 
 
 @app.command()
@@ -142,13 +147,16 @@ def map_(
     """Measure where preferences help: errors left in demonstrations against the length of SFT (about two hours)."""
     from gecalign.study import trials
 
-    study = study_of(profile, seed, set_)
-    for steps in trials.MAP_STEPS:
-        for share in miss or trials.MAP_MISS:
-            cell = trials.of_map(study, share, steps)
-            console.tell(f"demonstrations leave {share:.0%} of the errors, {steps} updates of SFT:")
-            _print_trials(trials.record(cell, trials.MAP_SYSTEMS, log, "map"))
-            print_warnings(cell, trials.MAP_SYSTEMS)
+    _check_free(set_, "map", "data.miss", "sft.steps")
+    study, shares = study_of(profile, seed, set_), miss or trials.MAP_MISS
+    try:  # all of them, before the first takes hours
+        cells = [(steps, share, trials.of_map(study, share, steps)) for steps in trials.MAP_STEPS for share in shares]
+    except ValueError as error:
+        raise ValueError(str(error).replace("data__miss", "--miss")) from None
+    for steps, share, cell in cells:
+        console.tell(f"demonstrations leave {share:.0%} of the errors, {steps} updates of SFT:")
+        _print_trials(trials.record(cell, trials.MAP_SYSTEMS, log, "map"))
+        print_warnings(cell, trials.MAP_SYSTEMS)
 
 
 @app.command()
@@ -161,10 +169,11 @@ def sweep(
     ] = GROUP_SIZES,
 ) -> None:
     """Train GRPO with groups of 4, 8 and 16 under each design, and write down every checkpoint's dev BLEU."""
+    from gecalign import config
     from gecalign.study import sweep as sweeps
 
-    if seeds < 1:
-        raise ValueError(f"--seeds is {seeds}; expected at least 1.")
+    config.check_seeds(seeds)
+    _check_free(set_, "sweep", "grpo.group_size", "grpo.updates_per_generation")
     for seed in range(seeds):
         sweeps.record(study_of(profile, seed, set_), log)
 
@@ -205,6 +214,12 @@ def study_(
         print_warnings(Study(chosen, seed), accounts.trained(), f"seed {seed}, ")
     size = sum(path.stat().st_size for path in target.iterdir()) / 1e6
     console.tell(f"results of {seeds} seeds: {target} ({size:.1f} MB)")
+
+
+def _check_free(changes: list[str] | None, command: str, *addresses: str) -> None:
+    """Raise ValueError where `--set` gives what a command varies itself, and it would be of no effect."""
+    if given := [address for address in settings.read(changes or []) if address in addresses]:
+        raise ValueError(f"--set {given[0]} has no effect: `gecalign {command}` varies it itself. Leave it out.")
 
 
 def _print_all(study: Study) -> None:

@@ -15,17 +15,17 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from rapidfuzz.distance import Levenshtein
 
 from gecalign.config import Data
-from gecalign.corpus import cells, corpora
+from gecalign.corpus import cells, corpora, sentences
 from gecalign.corpus.examples import Corpus, Example, cleaned, read_jsonl
 from gecalign.corpus.sentences import half_of_a_character
 from gecalign.corpus.texts import several
-from gecalign.runtime import files
+from gecalign.runtime import files, processes
 from gecalign.runtime.store import digest_of, file_digest, file_digests
 
 # The 27 instructions in front of CoEdIT's GEC sources, each followed by ": ", as they stand in its rows.
@@ -59,9 +59,24 @@ def build(config: Data) -> Corpus:
         from gecalign.corpus.tinygec import corpus
 
         return corpus.build(config)
-    rows = corpora.read_rows(config)
+    rows = {name: list(found) for name, found in corpora.read_rows(config).items()}
+    for note in _notes(rows, config.source):
+        processes.say(note)
     dropped: Counter[str] = Counter()
     return split({name: list(clean(found, config, dropped)) for name, found in rows.items()}, config, dropped)
+
+
+def _notes(rows: Mapping[str, Sequence[Mapping[str, object]]], where: str) -> Iterator[str]:
+    """Yield what looks wrong with the texts of a corpus, which stay as they are."""
+    for split_, found in rows.items():
+        columns = {
+            "src": [row["src"] if isinstance(row["src"], str) else "" for row in found],
+            "tgt": ["\n".join(text for text in _corrections(row) if isinstance(text, str)) for row in found],
+        }
+        for name, texts in columns.items():
+            yield from sentences.strange(texts, f"{where}, {split_}, {name}")
+        yield from sentences.unlike_tokens(columns)
+        yield from sentences.unchanged(*columns.values())
 
 
 def content_digest(config: Data) -> str:
@@ -209,8 +224,8 @@ def split(rows: Mapping[str, list[Example]], config: Data, dropped: Counter[str]
         kept[name] = _without_overlap(found, guarded, dropped)
         guarded += kept[name]
     train = _without_overlap(left, guarded, dropped)[: config.train_rows]
-    if ("dev" in rows and not kept["dev"]) or ("test" in rows and not kept["test"]) or not train:
-        raise ValueError(f"{config.source} has no usable rows for train, dev or test. Dropped: {dict(+dropped)}.")
+    if empty := ([] if train else ["train"]) + [name for name in sizes if sizes[name] and not kept[name]]:
+        raise ValueError(f"{config.source} has no usable rows for {' and '.join(empty)}. Dropped: {dict(+dropped)}.")
     return Corpus(
         tuple(train), tuple(kept["dev"]), tuple(kept["test"]), tuple(kept["preference"]),
         tuple(rows.get("validation", ())), +dropped,

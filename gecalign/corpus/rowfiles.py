@@ -9,12 +9,13 @@ What a file is says its suffix, in letters of any case, and before `.gz`:
   `paste` quotes nothing, and a sentence may begin with a quote. An empty line is no row, but in a file of one column it
   is an empty cell;
 - `.parquet`: columns;
-- any other: plain text, one sentence a line, where the caller takes that. If it looks like a table, like JSON, or like
-  M2, it is not plain text that came, and the answer is a question. What has no name (standard input, a pipe) is
-  read as what it looks like.
+- any other: plain text, one sentence a line, where the caller takes that. If it looks like a table, like JSON, like
+  markup (XML, HTML), or like M2, it is not plain text that came, and the answer is a question. What has no name
+  (standard input, a pipe) is read as what it looks like, if that can be read.
 
 Names of columns that are known are known in letters of any case, with or without blanks around. A name that stands
-twice, among columns or in an object, is refused: one of the two would be lost.
+twice, among columns or in an object, is refused: one of the two would be lost. So is a row that has the names
+once more, however they are written: two files were put together.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from gecalign.corpus.textfiles import decoded, lines, read_bytes, read_text, suffix, unnamed
+from gecalign.corpus.textfiles import check_is_text, decoded, lines, read_bytes, read_text, suffix, unnamed
 
 Row = dict[str, object]
 
@@ -35,6 +36,7 @@ KINDS = {
 }  # fmt: skip
 TABLE_SUFFIXES = frozenset(name for name, kind in KINDS.items() if kind != "M2")
 SEPARATORS = (",", ";", "\t")
+BAR = "|"  # of tables that are seen for what they are, and not read
 LARGEST_CELL = 2**31 - 1  # a cell may hold a whole document; the limit is a C long, which has 32 bits on Windows
 OFTEN = frozenset({  # what columns are called, in small letters
     "id", "_id", "truncated", "hypothesis", "source", "reference", "src", "tgt", "trg", "text", "sentence", "input",
@@ -44,11 +46,17 @@ ALWAYS = ("id", "_id", "task", "truncated")  # names that are looked for whereve
 LONG_NAME, MANY_NAMES = 40, 20  # characters of a name, and names, that an error shows
 QUOTED = re.compile('"(?:[^"]|"")*"')
 M2 = re.compile(r"^S .*\n(?:A -?\d+ -?\d+\|\|\|)", re.MULTILINE)
-ABOUT_M2 = (
-    "{} is M2: tokens and edits, no sentences. Give the sentences, one a line: sources with "
-    "`grep '^S ' FILE | cut -c3-`, corrections as the tool that came with the corpus writes them, such as "
-    "corr_from_m2.py of BEA-2019; then hypotheses have to be tokenised alike."
-)
+NOT_READ = {
+    "M2": (
+        "is M2: tokens and edits, no sentences. Give the sentences, one a line: sources with "
+        "`grep '^S ' FILE | cut -c3-`, corrections as the tool that came with the corpus writes them, such as "
+        "corr_from_m2.py of BEA-2019; then hypotheses have to be tokenised alike."
+    ),
+    "markup": (
+        "holds markup, such as XML or HTML. Take the sentences out, one a line, for example with: "
+        "sed 's/<[^>]*>//g' FILE. Where these are the sentences, write them as JSONL."
+    ),
+}
 
 
 def read(path: Path, keys: Sequence[str], column: str | None = None) -> list[Row]:
@@ -65,10 +73,10 @@ def read(path: Path, keys: Sequence[str], column: str | None = None) -> list[Row
     if kind == "Parquet" or (kind is None and unnamed(path) and raw.startswith(b"PAR1")):
         return _parquet(path, raw, keys)
     text = decoded(path, raw)
-    if kind is None and (kind := looks_like(text)) and not unnamed(path) and kind != "M2":
+    if kind is None and (kind := looks_like(text)) and not unnamed(path) and kind not in NOT_READ:
         raise ValueError(_question(path, kind))
-    if kind == "M2":
-        raise ValueError(ABOUT_M2.format(path))
+    if kind in NOT_READ:
+        raise ValueError(f"{path} {NOT_READ[kind]}")
     if not text.strip() and (kind or column is None or not text):
         return []
     if kind is None and column is None:
@@ -84,26 +92,32 @@ def read_table(path: Path, keys: Sequence[str]) -> list[Row]:
 
 
 def looks_like(text: str) -> str | None:
-    """Return what a text is that has no name to tell: "JSON", "table", "M2", or None for plain text."""
+    """Return what a text is that has no name to tell: "JSON", "markup", "table", "M2", or None for plain text."""
     start = text.lstrip("\ufeff \t\r\n")
     if M2.search(start[:100_000].replace("\r\n", "\n")):
         return "M2"
     found = lines(start)
     if start[:1] in ("[", "{", '"') and _is_json(start, found):
         return "JSON"
-    tabs = {line.count("\t") for line in found if line}
-    same_tabs = len(found) > 1 and len(tabs) == 1 and tabs != {0}
-    return "table" if _is_header(found[0]) or same_tabs else None
+    if re.match("<[?!]?[a-zA-Z]", start) and start.rstrip().endswith(">"):
+        return "markup"
+    return "table" if _is_header(found[0]) or _are_cells(found) else None
+
+
+def _are_cells(found: Sequence[str]) -> bool:
+    """Return whether more than half of several lines hold a tab; not all of them, as an output may be empty."""
+    filled = [line for line in found if line]
+    return len(filled) > 1 and 2 * sum("\t" in line for line in filled) > len(filled)
 
 
 def _is_json(text: str, found: Sequence[str]) -> bool:
-    """Return whether a text holds objects, a list of anything, or several strings, a line each, and nothing else."""
-    if text[0] == "[":
-        return text[1:].lstrip()[:1] == "{" or isinstance(_json_or_none(text), list)
+    """Return whether a text holds objects, a list of anything, or several lists or strings, a line each; no more."""
     if text[0] == "{":  # which may be one over several lines
         return found[0].strip() == "{" or isinstance(_json_or_none(found[0]), dict)
+    if text[0] == "[" and (text[1:].lstrip()[:1] == "{" or isinstance(_json_or_none(text), list)):
+        return True
     filled = [line for line in found if line.strip()]
-    return len(filled) > 1 and all(isinstance(_json_or_none(line), str) for line in filled)
+    return len(filled) > 1 and all(isinstance(_json_or_none(line), str | list) for line in filled)
 
 
 def _json_or_none(text: str) -> object:
@@ -114,7 +128,7 @@ def _json_or_none(text: str) -> object:
 
 
 def _is_header(line: str) -> bool:
-    for separator in SEPARATORS:
+    for separator in (*SEPARATORS, BAR):
         cells = [cell.strip("\"' ") for cell in line.split(separator)]
         known = sum(cell.lower() in OFTEN for cell in cells)
         if known > 1 or (known and f"{separator} " not in line):  # a sentence has a blank after its comma
@@ -123,7 +137,8 @@ def _is_header(line: str) -> bool:
 
 
 def _question(path: Path, kind: str) -> str:
-    names = "name.jsonl" if kind == "JSON" else "name.csv or name.tsv, with the names of its columns in the first line"
+    named = "name.csv or name.tsv, with the names of its columns in the first line"
+    names = "name.jsonl" if kind == "JSON" else f"{named}, and commas, semicolons or tabs between them"
     what = "holds JSON" if kind == "JSON" else "looks like a table"
     return (
         f"{path} {what}, but by its name it is plain text, a sentence a line. Call it {names}; for one column of a "
@@ -164,7 +179,8 @@ def _distinct(pairs: list[tuple[str, object]]) -> Row:
 
 def _object(where: str, found: object, keys: Sequence[str]) -> Row:
     if not isinstance(found, dict):
-        raise ValueError(f"{where} is not a JSON object with the keys {', '.join(keys)}.")
+        hint = " A list of objects is read from a file that is called name.json." if isinstance(found, list) else ""
+        raise ValueError(f"{where} is not a JSON object with the keys {', '.join(keys)}.{hint}")
     known = [_known(name, keys) for name in found]
     if twice := [name for name in known if known.count(name) > 1]:
         raise ValueError(f"{where} has the key {twice[0]!r} in two spellings. Remove one, or give it another name.")
@@ -262,7 +278,7 @@ def _cells(path: Path, reader: Iterator[list[str]], keys: Sequence[str]) -> Iter
             cells = [""]
         if cells and len(cells) != len(names):
             raise csv.Error(f"it should have {len(names)} cells, as the first line has")
-        if are_names and cells == first:
+        if are_names and cells[:1] and _known(cells[0], keys) in names and {*names} == {_known(c, keys) for c in cells}:
             raise ValueError(f"{path} has the names of its columns a second time. Were two files put together? Remove "
                              "that line.")  # fmt: skip
         if cells:
@@ -272,10 +288,12 @@ def _cells(path: Path, reader: Iterator[list[str]], keys: Sequence[str]) -> Iter
 def _parquet(path: Path, raw: bytes, keys: Sequence[str]) -> list[Row]:
     import pyarrow.parquet
 
+    if not raw.startswith(b"PAR1"):
+        check_is_text(f"{path}", raw, path)  # which knows what else it may be
     try:
         table = pyarrow.parquet.read_table(pyarrow.BufferReader(raw))
-    except pyarrow.ArrowInvalid as error:
-        raise ValueError(f"{path} is not a Parquet file: {str(error).rstrip('.')}.") from None
+    except (pyarrow.ArrowException, OSError) as error:
+        raise ValueError(f"{path} is not a Parquet file, or a damaged one: {str(error).rstrip('.')}.") from None
     names = [_known(name, keys) for name in table.column_names]
     _check_distinct(path, names)
     return table.rename_columns(names).to_pylist()

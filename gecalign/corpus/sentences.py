@@ -7,18 +7,22 @@ The rules for files that are scored and compared (what a study is trained on has
 - letters are brought into Unicode's form NFC: "é" can be written in two ways that look the same, and would count as
   two words;
 - nothing else is changed: blanks inside, quotes and dashes may be what a system corrects;
-- characters that cannot be seen, letters that were read in another encoding, and signs as HTML writes them stay, and
-  are told;
-- tokenised texts ("do n't go .") and others are told apart, where some of the columns are and some are not.
+- characters that cannot be seen, letters that were read in another encoding, signs as HTML or tokenizers write them,
+  and words for what is missing (nan) stay, and are told;
+- tokenised texts ("do n't go .") and others are told apart, where some of the columns are and some are not;
+- hypotheses that have more around the sentence than the sentence (a label in front, an explanation below) are told.
 
 Whatever is changed or looks wrong is counted, in a sentence a kind.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
+
+from gecalign.corpus import cells
 
 BLANKS = "".join(char for char in map(chr, range(0x3001)) if char.isspace()) + "\ufeff"
 # Control and direction characters, fillers, private use, what is no character; joiners only among Latin letters, since
@@ -29,12 +33,16 @@ UNSEEN = re.compile(
     "|(?<=[ -\u024f])[\u200c\u200d]"
 )
 ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|amp|lt|gt|quot|apos|nbsp);")
+# What marks the ends of texts and pieces of words, and is taken out where those are put together again.
+PIECES = re.compile(r"</?s>|<(?:pad|unk)>|<\|\w+\|>|\[(?:CLS|SEP|PAD|MASK|UNK)\]|\w@@(?: |$)|[\u2581\u0120]|(?<= )##\w")
 # What UTF-8 becomes when it is read as Windows-1252 or Latin-1: letters with accents, quotes and dashes.
 _SECOND = "".join(bytes(range(0x80, 0xC0)).decode(name, errors="ignore") for name in ("cp1252", "latin1"))
 MISREAD = re.compile(f"[\u00c2\u00c3][{_SECOND}]|\u00e2[\u20ac\u0080][{_SECOND}]")
 TOKENISED = re.compile(r"\w [.,;:!?](?= |$)| n't\b|\w '(?:s|re|ve|ll|d|m)\b")
 NOT_TOKENISED = re.compile(r"\w[.,;:!?](?= |$)|\wn't\b|\w'(?:s|re|ve|ll|d|m)\b")
 TELLING = 3  # sentences that it takes to say how a column is tokenised
+ALL_ALIKE = 5  # ... and that something is so in all of them
+SHOWN = 20  # characters behind a beginning that a note shows
 
 
 def half_of_a_character(text: str) -> str | None:
@@ -57,13 +65,68 @@ def tidied(texts: Sequence[str], where: str) -> tuple[list[str], list[str]]:
     notes = [
         _note(texts, where, "blanks around {} were taken off", lambda text: text != text.strip(BLANKS)),
         _note(texts, where, "letters of {} were brought into Unicode's form NFC", _not_nfc),
+    ]
+    found = [normal(text) for text in texts]
+    return found, [note for note in notes if note] + strange(found, where)
+
+
+def strange(texts: Sequence[str], where: str) -> list[str]:
+    """Return what is to be said of sentences that stay as they are, and look wrong."""
+    notes = [
+        _note(texts, where, "letters of {} are not in Unicode's form NFC", _not_nfc),
         _note(texts, where, "{} hold characters that cannot be seen", lambda text: bool(_unseen(text)), _unseen),
         _note(texts, where, "{} hold letters that were read in another encoding, such as Windows-1252 instead of UTF-8",
               lambda text: bool(MISREAD.search(text))),
         _note(texts, where, "{} hold signs as HTML or Moses write them, such as &quot;",
               lambda text: bool(ENTITY.search(text))),
+        _note(texts, where, "{} hold signs as tokenizers write them, such as </s> or @@",
+              lambda text: bool(PIECES.search(text))),
+        _note(texts, where, "{} are words that programs write where there is nothing, such as nan",
+              lambda text: bool(text.strip()) and cells.identity(text) is None),
     ]  # fmt: skip
-    return [normal(text) for text in texts], [note for note in notes if note]
+    return [note for note in notes if note]
+
+
+def around(hypotheses: Sequence[str], others: Sequence[Sequence[str]], where: str) -> list[str]:
+    """Return what is to be said of hypotheses that hold more than a sentence, beside sources and references.
+
+    >>> around([f"{i}. It is {word}." for i, word in enumerate("abcde")], [[f"It is {word}" for word in "abcde"]], "f")
+    ["f: all 5 sentences begin as '0. It is a.' does, and others do not. Take off what is no part of them."]
+    """
+    most = [max(map(_lines, texts)) for texts in zip(*others, strict=True)]
+    further = [f"{_lines(text) > lines}" for text, lines in zip(hypotheses, most, strict=True)]
+    words = "{} go over more lines than sources and references do"
+    notes = [_beginning(hypotheses, others, where), _note(further, where, words, lambda text: text == "True")]
+    return [note for note in notes if note]
+
+
+def _beginning(hypotheses: Sequence[str], others: Sequence[Sequence[str]], where: str) -> str:
+    filled = [_without_numbers(text) for text in hypotheses if text]
+    begin = os.path.commonprefix(filled)  # noqa: RUF071 - of texts
+    shared = (sum(_without_numbers(text).startswith(begin) for text in texts) > len(texts) / 2 for texts in others)
+    if len(filled) < ALL_ALIKE or not begin or any(shared):
+        return ""
+    first = next(text for text in hypotheses if text)[: len(begin) + SHOWN]
+    return (
+        f"{where}: all {len(filled):,} sentences begin as {first!r} does, and others do not. Take off what is no "
+        "part of them."
+    )
+
+
+def _without_numbers(text: str) -> str:
+    return re.sub(r"\d+", "0", text)
+
+
+def unchanged(sources: Sequence[str], references: Sequence[str]) -> list[str]:
+    """Return what is to be said where all references are their sources."""
+    same = len(sources) >= ALL_ALIKE and list(map(normal, sources)) == list(map(normal, references))
+    return (
+        ["all references are their sources: there is nothing to correct. Is one file given for both?"] if same else []
+    )
+
+
+def _lines(text: str) -> int:
+    return len(re.findall(r"[\r\n]+", text.strip(BLANKS)))
 
 
 def unlike_tokens(columns: Mapping[str, Sequence[str]]) -> list[str]:

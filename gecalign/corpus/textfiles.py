@@ -37,6 +37,8 @@ NO_TEXT = {  # how files begin that hold no text, what they are, and what to do 
     b"{\\rtf": ("a rich text document", "Save it as plain text in UTF-8."),
     b"\x1f\x9d": ("compressed by compress", "Unpack it: uncompress."),
     b"\x1f\x8b": ("compressed by gzip", "Unpack it: gunzip."),
+    b"7z\xbc\xaf\x27\x1c": ("compressed by 7-Zip", "Unpack it."),
+    b"version https://git-lfs": ("a pointer of Git LFS to it", "Fetch the file: git lfs pull."),
 }
 TAR = slice(257, 262), b"ustar"  # where an archive of tar says that it is one
 WESTERN = ["cp1252", "mac_roman"]
@@ -100,6 +102,8 @@ def read_bytes(path: Path) -> bytes:
         ValueError: there is no such file, it is a folder, or it is damaged.
     """
     if path == STANDARD_INPUT:
+        if sys.stdin is None:
+            raise ValueError("there is no standard input. Give a file.")
         raw = sys.stdin.buffer.read()
     else:
         check_is_file(path)

@@ -79,8 +79,7 @@ def read_parallel(hypotheses: Path, sources: Path | None, references: Sequence[P
 def parallel(hypotheses: Table, sources: Table | None, references: Sequence[Table]) -> ParallelTexts:
     """Return the texts of tables that are read; raises what `read_parallel` does."""
     original = sources or hypotheses
-    for other in (original, *references):
-        _check_aligned(hypotheses, other)
+    check_aligned([hypotheses, original, *references])
     for other in (hypotheses, *references):
         _check_sources(other, original)
     notes: list[str] = []
@@ -96,8 +95,11 @@ def parallel(hypotheses: Table, sources: Table | None, references: Sequence[Tabl
         sources=asked,
         references=list(zip(*corrections, strict=True)),
         truncated=_flags(hypotheses),
-        notes=(*notes, *sentences.unlike_tokens(columns)),
-    )
+        notes=(
+            *notes, *sentences.around(found, [asked, *corrections], f"{hypotheses.path}, hypothesis"),
+            *sentences.unlike_tokens(columns), *sentences.unchanged(asked, corrections[0]),
+        ),
+    )  # fmt: skip
 
 
 def read_table(path: Path, column: str) -> Table:
@@ -150,18 +152,22 @@ def _flags(table: Table) -> list[bool] | None:
     ]
 
 
-def _check_aligned(first: Table, second: Table) -> None:
-    if len(first.rows) != len(second.rows):
-        raise ValueError(
-            f"{first.path} has {len(first.rows)} sentences and {second.path} has {len(second.rows)}: they must be "
-            "parallel, in the same order. Check that no line was dropped, and that an empty output is still an empty "
-            f"line.{_empty_end(first, second)}"
-        )
-    for number, (row, other) in enumerate(zip(first.rows, second.rows, strict=True), start=1):
-        one, same = _id(row), _id(other)
-        if None not in (one, same) and one != same:
+def check_aligned(tables: Sequence[Table]) -> None:
+    """Raise `ValueError` where tables have other numbers of rows, or any two of them another id in a row."""
+    first = tables[0]
+    for other in tables[1:]:
+        if len(first.rows) != len(other.rows):
             raise ValueError(
-                f"row {number} is {one!r} in {first.path}, but {same!r} in {second.path}: they must be of the same "
+                f"{first.path} has {len(first.rows)} sentences and {other.path} has {len(other.rows)}: they must be "
+                "parallel, in the same order. Check that no line was dropped, and that an empty output is still an "
+                f"empty line.{_empty_end(first, other)}"
+            )
+    for number, rows in enumerate(zip(*(table.rows for table in tables), strict=True), start=1):
+        known = [(name, table.path) for row, table in zip(rows, tables, strict=True) if (name := _id(row)) is not None]
+        if others := [(name, path) for name, path in known if name != known[0][0]]:
+            (one, path), (same, second) = known[0], others[0]
+            raise ValueError(
+                f"row {number} is {one!r} in {path}, but {same!r} in {second}: they must be of the same "
                 "sentences, in the same order."
             )
 
@@ -201,8 +207,9 @@ def _text(row: Row, column: str, where: str) -> str:
     text = row[column]
     if not isinstance(text, str):
         shown = repr(text)[:SHOWN]
+        several = " Several references stand in a file each." if isinstance(text, list) else ""
         empty = " An output without any text is the empty string." if column == "hypothesis" else ""
-        raise ValueError(f"{where} has {shown} as its {column}; expected a string.{empty}")
+        raise ValueError(f"{where} has {shown} as its {column}; expected a string.{empty or several}")
     if half := sentences.half_of_a_character(text):
         raise ValueError(
             f"{where} has {half!r} in its {column}, half of a character, which no file can hold. The text was cut "

@@ -77,8 +77,7 @@ def make(study: Study, seeds: int = 1, machine: Machine | None = None, rates: Sp
     Raises:
         ValueError: nothing is known about the corpus or the model, or there is no seed.
     """
-    if seeds < 1:
-        raise ValueError(f"--seeds is {seeds}; expected at least 1.")
+    config.check_seeds(seeds)
     elsewhere = machine is not None and rates is None
     rates = NO_CLOCK if elsewhere else rates
     machine = machine or this_machine(study.profile)

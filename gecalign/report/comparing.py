@@ -194,9 +194,11 @@ def _checked(inputs: Inputs, baseline: str | None) -> _Texts:
 
 
 def _checked_settings(settings: Settings, tests: int) -> Settings:
-    if not settings.margin > 0:
-        raise ValueError(f"margin is {settings.margin}; expected the largest difference that does not matter, above 0.")
-    if tests and tests / (settings.resamples + 1) > ALPHA:
+    if not 0 < settings.margin < 100:
+        raise ValueError(
+            f"margin is {settings.margin}; expected the largest difference that does not matter, above 0 and below 100."
+        )
+    if tests and (settings.resamples < 1 or tests / (settings.resamples + 1) > ALPHA):
         raise ValueError(
             f"resamples is {settings.resamples}; expected at least {math.ceil(tests / ALPHA) - 1} for {tests} "
             "comparisons, or no p-value could be small enough, and thousands for a stable one."

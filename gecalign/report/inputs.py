@@ -8,7 +8,7 @@ from pathlib import Path
 
 from gecalign.corpus.textfiles import stem, unnamed
 from gecalign.corpus.texts import References
-from gecalign.metrics.predictions import Table, check_read_once, parallel, read_table, same_cell
+from gecalign.metrics.predictions import Table, check_aligned, check_read_once, parallel, read_table, same_cell
 from gecalign.report import markup
 from gecalign.systems import LABELS
 
@@ -73,6 +73,7 @@ def read(files: Mapping[str, Path], sources: Path | None, references: Sequence[P
         _check_same(first, other, keys)
     given = read_table(sources, "source") if sources else None
     corrections = [read_table(path, "reference") for path in references]
+    check_aligned([*tables.values(), *([given] if given else []), *corrections])
     texts = {name: parallel(table, given, corrections) for name, table in tables.items()}
     one = next(iter(texts.values()))
     return Inputs(

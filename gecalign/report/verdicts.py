@@ -37,6 +37,12 @@ def verdict(name: str, base: str, metric: str, evidence: Evidence) -> Verdict:
     estimate, interval = f"{found.estimate:+.2f} {metric}", _interval(found.interval.level, found.interval)
     if found.share_changed == 0:
         return Verdict("equivalent", f"{name} is equivalent to {base}: {metric} sees no difference in any sentence.")
+    if evidence.visible == 0 and found.estimate == 0:
+        return Verdict(
+            "unclear",
+            f"{name} and {base} cannot be told apart by {metric}, which is the same whatever sentence is left out, "
+            "though what is counted for it differs. Let another metric lead.",
+        )
     small, p = evidence.equivalence_p_holm <= same.alpha, _equals(evidence.p_holm)
     if evidence.p_holm <= ALPHA and _clear(found.interval):
         kind: Kind = "better" if found.interval.low > 0 else "worse"

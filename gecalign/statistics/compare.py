@@ -207,7 +207,8 @@ def equivalence(difference: Difference, margin: float, alpha: float = ALPHA) -> 
     """Return whether two systems are shown to differ by less than `margin`: two one-sided t-tests (Schuirmann 1987).
 
     That no difference was found does not show that there is none: a small test set finds nothing. Here the burden is
-    turned round, and the small test set shows nothing either.
+    turned round, and the small test set shows nothing either. Neither does a score that is the same whatever is left
+    out, of outputs that differ.
 
     Args:
         margin: the largest difference that does not matter, in units of the score; to be stated before looking.
@@ -222,7 +223,8 @@ def equivalence(difference: Difference, margin: float, alpha: float = ALPHA) -> 
     check_probability("alpha", alpha)
     estimate, error = difference.estimate, difference.standard_error
     if error == 0:
-        p_value = 0.0 if abs(estimate) < margin else 1.0
+        blind = estimate == 0 and difference.share_changed > 0  # such as BLEU of sentences without any 4-gram
+        p_value = 0.0 if abs(estimate) < margin and not blind else 1.0
         return Equivalence(p_value == 0, margin, p_value, estimate, estimate, alpha)
     t = stats.t(difference.df)
     p_value = float(max(t.sf((estimate + margin) / error), t.cdf((estimate - margin) / error)))

@@ -64,9 +64,8 @@ def study(profile: str | config.Profile, seeds: int, jobs: int | None = None, ex
 
 
 def check(seeds: int, jobs: int | None = None) -> None:
-    """Raise ValueError where there are fewer than two seeds, or fewer than one job."""
-    if seeds < 2:
-        raise ValueError(f"--seeds is {seeds}; expected at least 2: one run says nothing about seeds.")
+    """Raise ValueError where there are fewer than two seeds, or what is no number of them, or fewer than one job."""
+    config.check_seeds(seeds, 2, ": one run says nothing about seeds")
     if jobs is not None and jobs < 1:
         raise ValueError(f"--jobs is {jobs}; expected at least 1.")
     if processes.count() > 1 and jobs not in (None, 1):

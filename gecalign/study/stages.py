@@ -54,10 +54,12 @@ class Study:
     """One profile with one seed. The seed covers data order, sampling and training, not the corpus."""
 
     def __init__(self, profile: str | Profile = "tiny", seed: int = 0, runs: Path | None = None):
-        self.profile = config.profile(profile) if isinstance(profile, str) else profile
+        self.profile = profile if isinstance(profile, Profile) else config.profile(profile)
         config.check(self.profile)
         self.seed = config.check_seed(seed)
-        prompts.validate(self.profile.prompt)
+        for prompt in (self.profile.prompt, self.profile.mismatched_prompt):
+            if prompt is not None:
+                prompts.validate(prompt)
         asked = {"pairs": self.profile.pairs.reward} | {
             config.part_of(one): one.reward for one in config.online(self.profile)
         }

@@ -65,7 +65,7 @@ def record(study: Study, systems: Sequence[str], log: Path, note: str = "") -> l
     files.check_file(log, "--log")
     known = processes.from_main(lambda: {_key(row) for row in read_rows(log)})
     rows = []
-    for system in systems:
+    for system in dict.fromkeys(systems):
         key = {
             "profile": study.profile.name,
             "digest": settings_digest(study.profile),

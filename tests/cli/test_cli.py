@@ -5,6 +5,7 @@ import subprocess
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import factories
 import pytest
@@ -82,6 +83,14 @@ def test_run_all_shows_what_another_prompt_does_where_the_profile_asks_for_it(se
     assert [table.splitlines()[1].split()[0] for table in tables] == ["copy", "sft"]  # only what was trained
     bleu = [next(line for line in table.splitlines() if line.startswith("BLEU")) for table in tables]
     assert bleu[0].split()[3] != bleu[1].split()[1]  # of SFT
+
+
+def test_run_without_a_single_pair_does_not_end_well(message, monkeypatch):
+    from gecalign.study import Study
+
+    stage = SimpleNamespace(folder="f", facts={"pairs": 0, "held_out": 0, "funnel": {}})
+    monkeypatch.setattr(Study, "product", lambda self, name: stage)
+    assert "there is no preference pair, see `funnel`" in message("run", "pairs", "--profile", "smoke", "--skip-checks")
 
 
 def test_run_pairs_tells_the_funnel(settings):
@@ -350,6 +359,23 @@ def test_a_mistake_in_what_is_compared_is_answered_in_one_line(message, outputs,
     shown = message(*compare(outputs, *names), *options)
     assert shown.startswith(f"gecalign: {words.format(**outputs)}")
     assert len(shown.splitlines()) == 1
+
+
+@pytest.mark.parametrize("which", ["base", "sources", "references"])
+def test_a_page_is_not_written_over_a_file_that_is_read(message, outputs, tmp_path, which):
+    outputs[which] = outputs[which].rename(tmp_path / "texts.html")
+    before = outputs[which].read_text()
+    (tmp_path / "x").mkdir()
+    shown = message(*compare(outputs, "base", "good"), "--html", tmp_path / "x" / ".." / "texts.html")
+    assert "texts.html, which is read. Give it another name." in shown
+    assert outputs[which].read_text() == before
+
+
+def test_a_file_that_is_called_as_doing_nothing_is_scored_beside_it(outputs, tmp_path):
+    named = outputs["good"].rename(tmp_path / "copy the input")
+    shown = call("score", named, "--sources", outputs["sources"], "--references", outputs["references"]).splitlines()
+    assert shown[1].strip() == "copy the input ./copy the input"
+    assert shown[2].split()[-1] == "100.00"
 
 
 def test_compare_without_sources_says_how_to_give_them(message, outputs):

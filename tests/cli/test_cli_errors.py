@@ -41,6 +41,9 @@ MISTAKES = [
         "the seed must be at least 0 and at most 4,294,967,295, but is 4294967296",
     ),
     (["plan", "--seeds", "0"], "--seeds is 0; expected at least 1"),
+    (["plan", "--seeds", "10001"], "--seeds is 10001; expected at least 1 and at most 10,000"),
+    (["sweep", "--seeds", "100000000"], "--seeds is 100000000; expected at least 1 and at most 10,000"),
+    (["study", "--seeds", "100000000"], "--seeds is 100000000; expected at least 2 and at most 10,000"),
     (["sweep", "--seeds", "0"], "--seeds is 0; expected at least 1"),
     (["study", "--seeds", "1"], "--seeds is 1; expected at least 2"),
     (["study", "--jobs", "0"], "--jobs is 0; expected at least 1"),
@@ -74,6 +77,29 @@ MISTAKES = [
     (["run", "data", "--set", "x.y=1"], "a profile has no part 'x'"),
     (["run", "data", "--set", "sft.stepz=3"], "'sft' has no field 'stepz'"),
     (["run", "data", "--set", "sft.steps"], "--set takes part.field=value"),
+    (
+        ["run", "data", "--set", "prompt.template=\udce9 {{source}}:"],
+        "prompt.template must be a text in UTF-8 that is not",
+    ),
+    (
+        ["run", "data", "--set", "data.source=/x/\udce9"],
+        "data.source must be a text in UTF-8 that is not blank, but is '/x/\\u",
+    ),
+    (["run", "data", "--set", "prompt.template=a\0{{source}}:"], "prompt.template must be a text in UTF-8"),
+    (
+        ["run", "data", "--set", "prompt.template={{{{source}}}}:"],
+        "the prompt template '{{{{source}}}}:' has {{source}} in",
+    ),
+    (
+        ["run", "data", "--profile", "as-published", "--set", "mismatched_prompt.template=x"],
+        "the prompt template must contain {{source}} exactly once, but is 'x'",
+    ),
+    # what a command varies itself, and all of its values before the first takes hours
+    (["map", "--set", "data.miss=0.3"], "--set data.miss has no effect: `gecalign map` varies it itself."),
+    (["map", "--set", "sft__steps=10"], "--set sft.steps has no effect"),
+    (["sweep", "--set", "grpo.group_size=4"], "--set grpo.group_size has no effect: `gecalign sweep` varies it"),
+    (["map", "--miss", "0.3", "--miss", "1.5"], "--miss must be at least 0 and at most 1, but is 1.5"),
+    (["elsewhere", "--profile", "tinny", "--output", "{folder}"], "unknown profile 'tinny'. Did you mean 'tiny'?"),
     # files
     (["score", "absent.txt"], "there is no file absent.txt"),
     # options that rule each other out

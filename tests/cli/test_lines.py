@@ -327,6 +327,8 @@ NOT_SENTENCES = [
     (b'[{"source": "She go."}]\n', "holds JSON"),
     (b"id\tsource\n1\tShe go.\n", "looks like a table.*cut -f2"),
     (b"id,source\n1,She go.\n", "looks like a table"),
+    (b"id|source\n1|She go.\n", "looks like a table"),
+    (b"<doc>\n<s>She go.</s>\n", "holds markup.*sed"),
     (b"S She go .\nA 1 2|||R|||goes|||REQUIRED|||-NONE-|||0\n", "is M2.*grep"),
     (b"PAR1\x15\x04\n", "a Parquet file"),
     (b"%PDF-1.7\n", "a PDF"),

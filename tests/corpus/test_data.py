@@ -40,6 +40,48 @@ def test_a_folder_gives_its_own_validation_split(tmp_path):
     assert len(data.build(local(tmp_path)).validation) == 4
 
 
+ODD = [
+    ({"src": "She go &quot;home&quot;."}, "corpus.jsonl, train, src: 20 of 20 sentences hold signs as HTML"),
+    ({"tgt": "caf\u00c3\u00a9"}, "corpus.jsonl, train, tgt: 20 of 20 sentences hold letters that were read in another"),
+    (
+        {"src": "a\x1b[31mb"},
+        "train, src: 20 of 20 sentences hold characters that cannot be seen (the first: row 1, U+001B",
+    ),
+    ({"src": "cafe\u0301"}, "train, src: letters of 20 of 20 sentences are not in Unicode's form NFC"),
+    ({"src": "She go , he do n't ."}, "src look tokenised"),
+]
+
+
+@pytest.mark.parametrize(("changes", "words"), ODD)
+def test_what_looks_wrong_in_a_corpus_is_told_and_stays(tmp_path, capsys, changes, words):
+    rows = [row | {name: f"{text} {row[name]}" for name, text in changes.items()}
+            for row in ({"src": f"He, who go {i}.", "tgt": f"He, who goes {i}."} for i in range(20))]  # fmt: skip
+    corpus = data.build(local(factories.write_jsonl(tmp_path / "corpus.jsonl", rows), task=None))
+    assert words in capsys.readouterr().err
+    assert all(example.source in {row["src"] for row in rows} for example in corpus.train)
+
+
+def test_a_corpus_without_corrections_is_told(tmp_path, capsys):
+    rows = [{"src": f"a {i}", "tgt": f"a {i}"} for i in range(20)]
+    data.build(local(factories.write_jsonl(tmp_path / "corpus.jsonl", rows), task=None))
+    assert "all references are their sources" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("changes", [{"src": "She go."}, {"tgt": "She goes."}])
+def test_a_split_of_which_nothing_is_left_is_refused(tmp_path, changes):
+    rows = [{"src": f"a {i}", "tgt": f"b {i}"} | changes for i in range(20)]
+    path = factories.write_jsonl(tmp_path / "train.jsonl", rows)
+    with pytest.raises(
+        ValueError, match=r"no usable rows for .*(dev|train).*Dropped.*stands in another split"
+    ) as error:
+        data.build(local(path, task=None))
+    assert str(path) in str(error.value)
+    factories.write_jsonl(tmp_path / "validation.jsonl", [{"src": f"a {i}", "tgt": f"b {i}"} for i in range(20)])
+    factories.write_jsonl(path, [{"src": f"a {i}", "tgt": f"b {i}"} for i in range(20)])
+    with pytest.raises(ValueError, match=r"no usable rows for .*train"):
+        data.build(local(tmp_path, task=None))
+
+
 MALFORMED = [
     ("x.jsonl", b"", ["is empty", "src and tgt"]),
     ("x.jsonl", b"\n \n", ["is empty"]),

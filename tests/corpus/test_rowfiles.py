@@ -78,6 +78,7 @@ TABLES = [
     "Hypothesis\r\na\r\n",
     "1\tShe goes.\n2\tIt is.\n", '"id","text"\n"1","She goes."\n', "sep=;\nid;hypothesis\n1;a\n", "src,tgt\na,b\n",
     "_id,Our best system\n1,a\n", "sentence,model output,source\na,b,c\n",
+    "1\tShe goes.\n2\tIt\tis.\n3\n", "id|hypothesis\n1|a\n", "| id | hypothesis |\n|---|---|\n| 1 | a |\n",
 ]  # fmt: skip
 
 
@@ -88,7 +89,9 @@ def test_a_table_that_is_called_a_text_is_questioned(tmp_path, content):
     assert "name.csv or name.tsv" in message
 
 
-@pytest.mark.parametrize("content", [JSONL, "\n" + JSONL, json.dumps(ROWS), json.dumps(ROWS, indent=1), "[\n {}]"])
+@pytest.mark.parametrize(
+    "content", [JSONL, "\n" + JSONL, json.dumps(ROWS), json.dumps(ROWS, indent=1), "[\n {}]", '["a"]\n["b"]\n']
+)
 def test_json_that_is_called_a_text_is_questioned(tmp_path, content):
     message = refused(written(tmp_path, "h.txt", content))
     assert "holds JSON" in message
@@ -102,7 +105,24 @@ def test_m2_is_refused_with_the_way_out(tmp_path, name):
     assert "one a line" in message
 
 
+MARKUP = [
+    '<?xml version="1.0"?>\n<doc>a</doc>\n', "<!DOCTYPE html>\n<p>a</p>\n",
+    '<refset setid="x">\n<seg id="1">a</seg>\n</refset>',
+    "<s>She goes.</s>\n<s>It is.</s>\n",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("content", MARKUP)
+@pytest.mark.parametrize("name", ["h.txt", "h.sgm", "pipe"])
+def test_markup_is_refused_with_the_way_out(tmp_path, monkeypatch, name, content):
+    monkeypatch.setattr(rowfiles, "unnamed", lambda path: path.name == "pipe")
+    message = refused(written(tmp_path, name, content))
+    assert f"{tmp_path / name} holds markup" in message
+    assert "sed 's/<" in message
+
+
 SENTENCES = [
+    "<3 and <unk> she say", "a|b",
     "[laughs] She go home.", "{She} goes home.", "Text, she said, is text.", "She goes; he stays, they sit.",
     "S is a letter.\nA 1 is a grade.", "Source of all trouble", "a\tb\nc", "The input, output and so on",
     '"Yes," he say.',     "Reference: none.", "Hello, world", "id est",
@@ -151,6 +171,31 @@ def test_a_name_that_stands_twice_is_refused(tmp_path, name, content, words):
     assert words in message
     assert str(tmp_path / name) in message
     assert "Remove one, or give it another name" in message
+
+
+@pytest.mark.parametrize("again", ["\ufeffid,hypothesis", "ID,Hypothesis", " id , hypothesis", "hypothesis,id"])
+def test_the_names_of_a_second_file_are_no_row(tmp_path, again):
+    message = refused(written(tmp_path, "h.csv", f"id,hypothesis\n1,a\n{again}\n2,b\n"))
+    assert f"{tmp_path / 'h.csv'} has the names of its columns a second time" in message
+    rows = read(written(tmp_path, "h.csv", "id,hypothesis\n1,id\nid,b\n"))
+    assert [row["hypothesis"] for row in rows] == ["id", "b"]
+
+
+def test_a_list_in_a_file_of_lines_is_told_its_name(tmp_path):
+    assert "called name.json." in refused(written(tmp_path, "h.jsonl", json.dumps(ROWS)))
+
+
+@pytest.mark.parametrize("name", ["h.parquet", "h.jsonl", "h.csv", "h.txt"])
+def test_a_pointer_of_git_lfs_is_not_the_file(tmp_path, name):
+    message = refused(written(tmp_path, name, "version https://git-lfs.github.com/spec/v1\noid sha256:a\nsize 3\n"))
+    assert message == f"{tmp_path / name} is not text but a pointer of Git LFS to it. Fetch the file: git lfs pull."
+
+
+def test_parquet_that_is_damaged_is_named(tmp_path):
+    pd.DataFrame(ROWS * 50).to_parquet(tmp_path / "h.parquet")
+    raw = (tmp_path / "h.parquet").read_bytes()
+    (tmp_path / "h.parquet").write_bytes(raw[:60] + b"\xff" * 100 + raw[160:])
+    assert f"{tmp_path / 'h.parquet'} is not a Parquet file, or a damaged one" in refused(tmp_path / "h.parquet")
 
 
 def test_columns_without_a_name_may_be_several(tmp_path):

@@ -118,3 +118,53 @@ def test_signs_as_html_writes_them_stay_and_are_told(text):
     assert sentences.tidied([text], "f") == (
         [text], ["f: 1 of 1 sentences hold signs as HTML or Moses write them, such as &quot; (row 1)."]
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (DECOMPOSED, "letters of 1 of 2 sentences are not in Unicode's form NFC"),
+        *((text, "hold signs as tokenizers write them") for text in [
+            "She goes.</s>", "<s> She", "a <unk>", "<|endoftext|>", "go@@ es", "\u2581She", "\u0120goes", "go ##es",
+            "[PAD]",
+        ]),
+        *((text, "are words that programs write where there is nothing") for text in ["nan", "NaN ", "NULL", "None"]),
+    ],
+)  # fmt: skip
+def test_what_a_corpus_holds_that_looks_wrong_is_told_and_its_row(text, words):
+    (note,) = sentences.strange([text, "She goes."], "f")
+    assert words in note
+    assert "(row 1)" in note
+
+
+@pytest.mark.parametrize("text", ["I <3 it", "a @@ b", "item #2", "none of it", "", "[sic]", "<sic>", "a | b |"])
+def test_what_looks_like_such_signs_is_not_told(text):
+    assert not sentences.strange([text], "f")
+
+
+TEXTS = ["She goes.", "He sits.", "It is.", "They were.", "We go."]
+
+
+@pytest.mark.parametrize(
+    "label", ["{}", "Corrected: {}", '"{}"', "{n}. {}", "- {}", "{}\n", "{}\n\nI changed a word.", "{}\rb"]
+)
+def test_what_stands_around_all_hypotheses_is_told(label):
+    found = [label.format(text, n=n) for n, text in enumerate(TEXTS, start=9)]
+    told = sentences.around(found, [TEXTS, TEXTS], "f")
+    words = {"{}": "", "{}\n": "", "{}\n\nI changed a word.": "more lines", "{}\rb": "more lines"}.get(
+        label, "begin as"
+    )
+    assert bool(told) == bool(words)
+    assert all(words in note for note in told)
+
+
+def test_sources_that_begin_alike_or_go_over_lines_make_hypotheses_no_strange_ones():
+    texts = [f"I {word}.\nOr not." for word in "abcde"]
+    assert not sentences.around(texts, [[text.replace("I", "i") for text in texts], texts], "f")
+    assert not sentences.around(["She a", "She b", ""], [["a", "b", "c"]], "f")  # too few to say
+
+
+def test_references_that_are_their_sources_are_told():
+    assert sentences.unchanged(["She goes. ", *TEXTS[1:]], TEXTS)
+    assert not sentences.unchanged(["She go.", *TEXTS[1:]], TEXTS)
+    assert not sentences.unchanged(["a"], ["a"])  # too few to say

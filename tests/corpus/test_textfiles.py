@@ -163,3 +163,12 @@ def test_archives_are_called_so_and_not_converted(tmp_path, pack):
 def test_what_is_compressed_twice_is_told_so(tmp_path):
     raw = gzip.compress(gzip.compress(ENGLISH.encode()))
     assert "compressed by gzip. Unpack it: gunzip." in refused(written(tmp_path, raw, "h.txt.gz"))
+
+
+def test_a_program_without_standard_input_is_told_so(monkeypatch):
+    monkeypatch.setattr("sys.stdin", None)
+    assert refused(textfiles.STANDARD_INPUT) == "there is no standard input. Give a file."
+
+
+def test_what_seven_zip_has_compressed_is_not_converted(tmp_path):
+    assert "not text but compressed by 7-Zip" in refused(written(tmp_path, b"7z\xbc\xaf\x27\x1c\x04" + b"\xe9" * 100))

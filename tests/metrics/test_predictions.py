@@ -207,7 +207,7 @@ def changed(**cells) -> list[dict]:
 def test_our_own_predictions_saved_by_pandas_are_cut_off_as_often_as_they_were(tmp_path, suffix):
     import pandas as pd
 
-    predictions = [Prediction(str(i), f"s{i}", f"r{i}", f"h{i}", 3, i == 7) for i in range(50)]
+    predictions = [Prediction(str(i), f"s{i}", f"r{i}", f"r{i}", 3, i == 7) for i in range(50)]
     files.write_jsonl(predictions, tmp_path / "p.jsonl")
     frame, path = pd.read_json(tmp_path / "p.jsonl", lines=True), tmp_path / f"p2{suffix}"
     if suffix == ".parquet":
@@ -242,6 +242,23 @@ def test_rows_without_an_id_are_not_the_same_row(tmp_path, missing):
     assert read_parallel(path, None, []).hypotheses == ["She goes.", "", "It is."]
     sources = file(tmp_path / "s.jsonl", ROWS, ("id", "source"))
     assert read_parallel(path, sources, []).sources == [row["source"] for row in ROWS]
+
+
+@pytest.mark.parametrize("without", ["h", "s"])
+def test_ids_of_any_two_files_are_compared_also_where_a_third_has_none(tmp_path, without):
+    paths = []
+    for name, column, rows in (("h", "hypothesis", ROWS), ("s", "source", ROWS), ("r", "reference", ROWS[::-1])):
+        plain = name == without
+        paths.append(file(tmp_path / f"{name}.{'txt' if plain else 'jsonl'}", rows, ("id", column)[plain:]))
+    hypotheses, sources, references = paths
+    message = refused(hypotheses, sources, [references])
+    first = sources if without == "h" else hypotheses
+    assert message.startswith(f"row 1 is 'a' in {first}, but 'c' in {references}: they must be of the same sentences")
+
+
+def test_a_list_of_references_is_told_where_several_stand(tmp_path):
+    rows = [row | {"reference": [row["reference"]]} for row in ROWS]
+    assert "Several references stand in a file each" in refused(file(tmp_path / "all.jsonl", rows), None, [])
 
 
 def test_ids_that_pandas_made_numbers_of_are_the_same_ids(tmp_path):
@@ -368,3 +385,19 @@ def test_an_empty_line_at_the_end_is_named_where_counts_differ(tmp_path):
 def test_what_stands_for_no_output_is_answered_with_the_empty_string(tmp_path, value):
     path = file(tmp_path / "h.jsonl", changed(hypothesis=[value] * len(ROWS)), ("hypothesis", "source", "reference"))
     assert "An output without any text is the empty string." in refused(path, None, [])
+
+
+def test_what_hypotheses_hold_beside_the_sentence_is_told_with_the_file(tmp_path):
+    rows = [
+        {"source": f"She go {i}.", "reference": f"She goes {i}.", "hypothesis": f"Corrected: She goes {i}.\nDone."}
+        for i in range(9)
+    ]
+    begins, lines = read_parallel(file(tmp_path / "all.jsonl", rows), None, []).notes
+    assert begins.startswith(f"{tmp_path / 'all.jsonl'}, hypothesis: all 9 sentences begin as 'Corrected: She goes")
+    assert lines.startswith(f"{tmp_path / 'all.jsonl'}, hypothesis: 9 of 9 sentences go over more lines")
+
+
+def test_one_file_as_sources_and_references_is_told(tmp_path):
+    texts = file(tmp_path / "s.txt", [{"source": f"She go {i}."} for i in range(9)])
+    (note,) = read_parallel(texts, texts, [texts]).notes
+    assert "all references are their sources" in note

@@ -19,6 +19,17 @@ def made() -> report.Report:
 # --- Numbers ----------------------------------------------------------------------------------------
 
 
+def test_a_metric_that_sees_nothing_of_outputs_that_differ_shows_no_equivalence():
+    short, wrong = ["She goes.", "He sits."] * 20, ["She go.", "He sit."] * 20  # no 4-gram, so no BLEU
+    settings = report.Settings(resamples=100)
+    made = report.build(report.Inputs({"a": short, "b": wrong}, wrong, short), settings)
+    assert made.verdicts["b"].kind == "unclear"
+    assert "cannot be told apart by BLEU, which is the same whatever sentence is left out" in made.verdicts["b"].text
+    assert not made.equivalence["b"].equivalent
+    same = report.build(report.Inputs({"a": short, "b": list(short)}, wrong, short), settings)
+    assert same.verdicts["b"].kind == "equivalent"
+
+
 @pytest.mark.parametrize("metric", metrics.METRICS, ids=lambda metric: metric.name)
 def test_scores_and_differences_are_those_of_compare(made, metric):
     texts = {report.COPY: SOURCES, **SYSTEMS}
@@ -191,6 +202,10 @@ def test_a_rate_that_nobody_knows_is_not_a_column(made):
         ({"truncated": {"all": [True]}}, "truncated has 1 entries"),
         ({"margin": 0.0}, "margin is 0.0"),
         ({"margin": float("nan")}, "margin is nan"),
+        ({"margin": float("inf")}, "margin is inf; expected the largest difference .* below 100"),
+        ({"margin": 100}, "margin is 100"),
+        ({"resamples": -1}, "resamples is -1; expected at least 119"),
+        ({"resamples": -9}, "resamples is -9; expected at least 119"),
         ({"metric": "blue"}, "unknown metric 'blue'. Metrics: BLEU, GLEU, edit F0.5, chrF2"),
         ({"resamples": 50}, "resamples is 50; expected at least 119 for 6 comparisons"),
     ],

@@ -109,7 +109,7 @@ def test_a_tokenised_system_is_called_by_its_name(tmp_path):
         factories.write_jsonl(tmp_path / "plain.jsonl", plain),
         factories.write_jsonl(tmp_path / "odd.jsonl", tokens),
     ]
-    (note,) = report.read(report.named(files), None, []).notes
+    (note,) = [note for note in report.read(report.named(files), None, []).notes if "look tokenised" in note]
     assert note.startswith("odd: hypotheses look tokenised")
 
 
@@ -138,3 +138,15 @@ def test_what_cannot_be_seen_in_the_name_of_a_file_is_made_visible_wherever_it_i
         assert text.encode()
         assert not {"\x1b", "\u202e", "\u200b"} & set(text)
     assert "<b>x" not in shown[1]
+
+
+def test_systems_in_another_order_are_noticed_also_where_the_first_has_no_ids(tmp_path):
+    rows = [{"id": str(i), "hypothesis": text} for i, text in enumerate(SOURCES)]
+    for name, texts in (("first", SOURCES), ("s", SOURCES), ("r", REFERENCES)):
+        (tmp_path / f"{name}.txt").write_text("".join(f"{text}\n" for text in texts))
+    second = factories.write_jsonl(tmp_path / "second.jsonl", rows)
+    third = factories.write_jsonl(tmp_path / "third.jsonl", rows[::-1])
+    with pytest.raises(
+        ValueError, match=f"row 1 is '0' in {second}, but '{N - 1}' in {third}: they must be of the same"
+    ):
+        report.read(report.named([tmp_path / "first.txt", second, third]), tmp_path / "s.txt", [tmp_path / "r.txt"])

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from gecalign.config import profile
-from gecalign.study import trials
+from gecalign.study import Study, trials
 
 TINY = profile("tiny")
 
@@ -124,3 +124,11 @@ def test_of_several_processes_one_writes_into_the_log(tmp_path, monkeypatch):
         monkeypatch.setenv("RANK", rank)
         trials._append(row("dpo", 5.0), log)
     assert len(trials.read_rows(log)) == 1
+
+
+def test_a_system_that_is_asked_for_twice_is_one_row(tmp_path, monkeypatch):
+    measured = dict.fromkeys(trials.RESULTS, 1)
+    monkeypatch.setattr(trials, "measure", lambda study, system: measured)
+    study, log = Study("smoke", 0, tmp_path / "runs"), tmp_path / "log.csv"
+    assert len(trials.record(study, ["sft", "dpo", "sft"], log)) == 2
+    assert [row["system"] for row in trials.read_rows(log)] == ["sft", "dpo"]
