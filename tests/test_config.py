@@ -73,7 +73,9 @@ def test_variant_takes_an_int_for_a_float_and_none_where_none_is_meant(changes):
 
 
 def test_unknown_profile_is_answered_with_the_nearest_name_and_the_list():
-    with pytest.raises(ValueError, match=r"unknown profile 'tinny'.*Did you mean 'tiny'.*smoke, tiny, smollm-135m"):
+    with pytest.raises(
+        ValueError, match=r"unknown profile 'tinny'.*Did you mean 'tiny'.*smoke, tiny, smollm2-135m, smollm-135m"
+    ):
         profile("tinny")
 
 

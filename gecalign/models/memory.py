@@ -11,9 +11,11 @@ from __future__ import annotations
 import math
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gecalign.config import Engine, Model
+from gecalign.models import smollm2
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
@@ -64,8 +66,9 @@ class Shape:
         return self.layers * rank * (2 * (h + q) + 2 * (h + k) + 3 * (h + i))
 
 
-# So that planning a profile needs no hub.
+# So that planning a profile needs no hub, and nothing that was fetched.
 KNOWN = {
+    smollm2.NAME: Shape(30, 576, 9, 3, 64, 1536, 49_152, True, 8192),
     "HuggingFaceTB/SmolLM-135M": Shape(30, 576, 9, 3, 64, 1536, 49_152, True, 2048),
     "HuggingFaceTB/SmolLM-360M": Shape(32, 960, 15, 5, 64, 2560, 49_152, True, 2048),
     "meta-llama/Llama-3.2-1B": Shape(16, 2048, 32, 8, 64, 8192, 128_256, True, 131_072),
@@ -113,9 +116,9 @@ def shape(model: Model) -> Shape:
     """
     from gecalign.models import loading
 
-    folder = loading.local_folder(model)
-    if folder is None and model.name in KNOWN:
+    if model.name in KNOWN and not Path(model.name).is_dir():
         return KNOWN[model.name]
+    folder = loading.local_folder(model)
     from transformers import AutoConfig
 
     try:

@@ -12,7 +12,7 @@ from statistics import NormalDist, fmean
 from typing import TYPE_CHECKING
 
 from gecalign import prompts
-from gecalign.corpus import data
+from gecalign.corpus import data, jfleg
 from gecalign.corpus.texts import several
 from gecalign.runtime import store
 
@@ -94,7 +94,7 @@ def _quickly_built(profile: Profile) -> Found | None:
         rows = {split: getattr(config, f"{split}_rows") or 0 for split in ("train", "preference", "dev", "test")}
         few = replace(config, train_rows=SAMPLE, preference_rows=0, dev_rows=1, test_rows=1)
         return {**rows, "validation": 0}, _some(data.build(few).train)
-    if not Path(config.source).expanduser().exists():
+    if config.source != jfleg.NAME and not Path(config.source).expanduser().exists():
         return None
     corpus = data.build(config)
     return {split: len(getattr(corpus, split)) for split in data.SPLITS}, _some(corpus.train)
