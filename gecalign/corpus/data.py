@@ -240,10 +240,12 @@ def _too_few(config: Data, cut: Mapping[str, int], usable: int, dropped: Counter
     *others, last = [f"{name} ({size})" for name, size in cut.items()] or [""]
     wanted = f"{', '.join(others)} and {last} need {sum(cut.values())}" if others else f"{last} needs them"
     asked = ", ".join(f"data__{name}_rows" for name in cut)
+    lost = f"Dropped so far: {dict(+dropped) or 'nothing'}."
+    if not cut:
+        return f"{config.source} has {usable} usable rows for training. Give a larger corpus. {lost}"
     return (
-        f"{config.source} has {usable} usable rows"
-        + (f", but {wanted} and training some more. Ask for fewer ({asked}), or g" if cut else " for training. G")
-        + f"ive a larger corpus. Dropped so far: {dict(+dropped) or 'nothing'}."
+        f"{config.source} has {usable} usable rows, but {wanted} and training some more. Ask for fewer ({asked}), or "
+        f"give a larger corpus. {lost}"
     )
 
 
