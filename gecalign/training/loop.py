@@ -1,7 +1,7 @@
 """What the trainers share: measuring on dev, keeping the best checkpoint, resuming, the log.
 
 Dev BLEU is measured during training by the decoder that also measures the result, and so is the yardstick if it is
-another metric; the checkpoint that is best by the yardstick is kept (`arguments.shared` says so to the trainer), the log
+another metric; the checkpoint that is best by the yardstick is kept (`arguments.shared` tells the trainer so), the log
 goes to `log.csv`, and training goes on from the last checkpoint where it was interrupted, to the same weights. One that
 breaks is stopped, and nothing of it is kept (`health`).
 """
