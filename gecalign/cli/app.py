@@ -35,6 +35,9 @@ SkipOption = Annotated[
 ReferencesOption = Annotated[
     list[Path] | None, typer.Option(parser=files.path, help="the corrections; may be repeated")
 ]
+TokenizedOption = Annotated[
+    bool, typer.Option("--tokenized", help="texts are tokens with blanks between them (JFLEG): split them there alone")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="print JSON")]
 
 COMPARED = ("copy", "base", "sft", "sft-continued", "dpo", "grpo")  # what `run all` evaluates

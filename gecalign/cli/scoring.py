@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from gecalign.cli.app import JsonOption, ReferencesOption, app, print_table
+from gecalign.cli.app import JsonOption, ReferencesOption, TokenizedOption, app, print_table
 from gecalign.runtime import console, files
 
 
@@ -30,6 +30,7 @@ def score(
         Path | None, typer.Option(parser=files.path, help="what was to be corrected; not needed where the file has it")
     ] = None,
     references: ReferencesOption = None,
+    tokenized: TokenizedOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Score a file of corrections by every metric, beside doing nothing."""
@@ -41,8 +42,8 @@ def score(
     texts = read_parallel(hypotheses, sources, references or [])
     for note in texts.notes:
         console.tell(f"gecalign: {visible(note)}", err=True)
-    system = metrics.evaluate(texts.hypotheses, texts.references, texts.sources, texts.truncated)
-    nothing = metrics.evaluate(texts.sources, texts.references, texts.sources)
+    system = metrics.evaluate(texts.hypotheses, texts.references, texts.sources, texts.truncated, tokenized)
+    nothing = metrics.evaluate(texts.sources, texts.references, texts.sources, tokenized=tokenized)
     if as_json:
         rows = {"system": system.row(), "copy": nothing.row()}
         about = {"n": system.n, "signatures": system.signatures(), "notes": texts.notes}
@@ -74,6 +75,7 @@ def compare(
     metric: Annotated[str, typer.Option(help="the one that leads: BLEU, GLEU, edit F0.5 or chrF2")] = "BLEU",
     resamples: Annotated[int, typer.Option(help="of the sentences, for intervals and p-values")] = 10_000,
     seed: Annotated[int, typer.Option("--seed", "-s", help="covers resampling")] = 0,
+    tokenized: TokenizedOption = False,
     html: Annotated[
         Path | None, typer.Option(parser=files.path, help="write the report as a page, in one file")
     ] = None,
@@ -95,7 +97,7 @@ def compare(
     chosen = report.find(baseline, named) if baseline is not None else None
     read = report.read(named, sources, references or [])
     with Console(stderr=True).status("reading") as status, _said_of_options("margin", "resamples"):
-        settings = report.Settings(chosen, metric, margin, resamples, seed)
+        settings = report.Settings(chosen, metric, margin, resamples, seed, tokenized)
         made = report.build(read, settings, notify=lambda words: status.update(escape(words)))
         for note in made.notes if as_json else ():  # the text says them itself
             console.tell(f"gecalign: {note}", err=True)

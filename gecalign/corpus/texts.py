@@ -41,6 +41,11 @@ def as_reference(found: str | Sequence[str]) -> Reference:
     return found if isinstance(found, str) else tuple(found)
 
 
+def at_blanks(text: str) -> list[str]:
+    """Return what stands between blanks: the words of a text that is tokenised already."""
+    return text.split()
+
+
 def check_parallel(
     hypotheses: Sequence[str], references: References, sources: Sequence[str]
 ) -> tuple[list[str], list[tuple[str, ...]], list[str]]:

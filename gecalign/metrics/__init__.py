@@ -22,9 +22,10 @@ from gecalign.metrics.scores import (
     edit_f05,
     evaluate,
     gleu,
+    metrics_of,
 )
 
 __all__ = [
     "METRICS", "Array", "Evaluation", "Metric", "Score", "bleu", "chrf", "chrf_plus_plus", "edit_f05", "evaluate",
-    "gleu",
+    "gleu", "metrics_of",
 ]  # fmt: skip

@@ -8,7 +8,7 @@ order of the sentences. Here the choice is made sentence by sentence, so that se
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -54,7 +54,12 @@ def word_edits(source: Sequence[str], target: Sequence[str]) -> frozenset[WordEd
     return frozenset(edits)
 
 
-def edit_statistics(hypotheses: Sequence[str], references: Sequence[Sequence[str]], sources: Sequence[str]) -> Array:
+def edit_statistics(
+    hypotheses: Sequence[str],
+    references: Sequence[Sequence[str]],
+    sources: Sequence[str],
+    split: Callable[[str], list[str]] = words,
+) -> Array:
     """Return the counts of true positive, false positive and false negative edits, shape (n, 3).
 
     With several references the one with the highest F0.5 counts; among equals, the one with more true
@@ -62,7 +67,8 @@ def edit_statistics(hypotheses: Sequence[str], references: Sequence[Sequence[str
     """
     rows = [
         best_of_references(
-            word_edits(words(source), words(hypothesis)), [_gold_edits(source, reference) for reference in several]
+            word_edits(split(source), split(hypothesis)),
+            [_gold_edits(source, reference, split) for reference in several],
         )
         for hypothesis, several, source in zip(hypotheses, references, sources, strict=True)
     ]
@@ -83,8 +89,8 @@ def edit_counts(hypothesis: str, reference: str, source: str) -> tuple[int, int,
 
 
 @lru_cache(1 << 16)
-def _gold_edits(source: str, reference: str) -> frozenset[WordEdit]:
-    return word_edits(words(source), words(reference))
+def _gold_edits(source: str, reference: str, split: Callable[[str], list[str]] = words) -> frozenset[WordEdit]:
+    return word_edits(split(source), split(reference))
 
 
 def precision_recall_f(totals: npt.ArrayLike) -> PrecisionRecallF:

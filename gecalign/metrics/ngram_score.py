@@ -8,7 +8,7 @@ ten thousand.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from itertools import zip_longest
 from typing import Any
@@ -22,16 +22,17 @@ from gecalign.corpus.texts import words
 
 Array = npt.NDArray[np.float64]
 Several = Sequence[Sequence[str]]  # the references of each sentence
+Split = Callable[[str], list[str]]  # a text to its words
 
 CACHED_TEXTS = 1 << 16  # whose n-grams are kept: a reward asks about the same references again and again
 ORDER = 4  # longest n-gram of BLEU and GLEU
 CHRF_BETA = 2  # chrF2: recall counts twice
 
 
-def sacre_bleu() -> BLEU:
-    """Return sacreBLEU's default BLEU: 13a tokens, case kept, exponential smoothing."""
+def sacre_bleu(tokenized: bool = False) -> BLEU:
+    """Return sacreBLEU's default BLEU: 13a tokens, or of tokenised texts these; case kept, exponential smoothing."""
     # force: learner corpora often come tokenised, and sacreBLEU would warn each time; `corpus.sentences` does, once
-    return BLEU(force=True)
+    return BLEU(force=True, tokenize="none" if tokenized else "13a")
 
 
 def sacre_chrf(word_order: int) -> CHRF:
@@ -44,12 +45,14 @@ def reference_streams(references: Several) -> list[Sequence[str]]:
     return list(zip_longest(*references))
 
 
-def bleu_statistics(hypotheses: Sequence[str], references: Several) -> Array:
+def bleu_statistics(hypotheses: Sequence[str], references: Several, tokenized: bool = False) -> Array:
     """Return sacreBLEU's counts: hypothesis and reference length, 4 matched, 4 possible; shape (n, 10)."""
-    return _sacre_statistics(sacre_bleu(), hypotheses, references)
+    return _sacre_statistics(sacre_bleu(tokenized), hypotheses, references)
 
 
-def gleu_statistics(hypotheses: Sequence[str], references: Several, sources: Sequence[str]) -> Array:
+def gleu_statistics(
+    hypotheses: Sequence[str], references: Several, sources: Sequence[str], split: Split = words
+) -> Array:
     """Return GLEU's counts, in the columns of BLEU's: shape (n, 10); several references are averaged.
 
     GLEU (Napoles et al. 2015, https://aclanthology.org/P15-2097, in the form of 2016,
@@ -59,7 +62,7 @@ def gleu_statistics(hypotheses: Sequence[str], references: Several, sources: Seq
     "google_bleu".
     """
     rows = [
-        np.mean([gleu_counts(hypothesis, reference, source) for reference in several], axis=0)
+        np.mean([gleu_counts(hypothesis, reference, source, split) for reference in several], axis=0)
         for hypothesis, several, source in zip(hypotheses, references, sources, strict=True)
     ]
     return np.array(rows)
@@ -145,15 +148,14 @@ def chrf_counts(hypothesis: str, *references: str) -> list[int]:
     return _sacre_counts(_CHRF, hypothesis, references)
 
 
-def gleu_counts(hypothesis: str, reference: str, source: str) -> list[int]:
+def gleu_counts(hypothesis: str, reference: str, source: str, split: Split = words) -> list[int]:
     """Return GLEU's counts of one sentence, as in `gleu_statistics`; n-grams of reference and source are cached."""
-    written = _all_ngrams.__wrapped__(hypothesis)  # each hypothesis comes once, and would only fill the cache
-    matched = [
-        _gleu_matches(*same_order) for same_order in zip(written, *map(_all_ngrams, (reference, source)), strict=True)
-    ]
+    written = _all_ngrams.__wrapped__(hypothesis, split)  # each hypothesis comes once, and would only fill the cache
+    known = [_all_ngrams(text, split) for text in (reference, source)]
+    matched = [_gleu_matches(*same_order) for same_order in zip(written, *known, strict=True)]
     return [
         written[0].total(),
-        _all_ngrams(reference)[0].total(),
+        known[0][0].total(),
         *matched,
         *(ngrams.total() for ngrams in written),
     ]
@@ -170,8 +172,8 @@ def _gleu_matches(hypothesis: Counter, reference: Counter, source: Counter) -> i
 
 
 @lru_cache(CACHED_TEXTS)
-def _all_ngrams(text: str) -> tuple[Counter, ...]:
-    tokens = words(text)
+def _all_ngrams(text: str, split: Split) -> tuple[Counter, ...]:
+    tokens = split(text)
     return tuple(Counter(zip(*(tokens[i:] for i in range(n)), strict=False)) for n in range(1, ORDER + 1))
 
 

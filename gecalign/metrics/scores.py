@@ -15,14 +15,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 
-from gecalign.corpus.texts import WORDS_VERSION, References, check_parallel
+from gecalign.corpus.texts import WORDS_VERSION, References, at_blanks, check_parallel
 from gecalign.metrics.behaviour import Rates, behaviour, rates
 from gecalign.metrics.edit_score import edit_f05 as edit_f05_score
 from gecalign.metrics.edit_score import edit_statistics, precision_recall_f
@@ -131,20 +132,23 @@ def evaluate(
     references: References,
     sources: Sequence[str],
     truncated: Sequence[bool] | None = None,
+    tokenized: bool = False,
 ) -> Evaluation:
     """Measure the outputs of a system by every yardstick of the study (chapters 1 and 7).
 
     Args:
         references: a string per sentence, or several strings per sentence.
         truncated: whether decoding stopped at the length limit; only the decoder knows.
+        tokenized: whether texts are tokens with blanks between them, and are split there alone.
 
     Raises:
         ValueError: the lists are empty, differ in length, or hold something that is not a string.
     """
     measured = behaviour(hypotheses, references, sources, truncated)
-    edits = precision_recall_f(edit_f05.statistics(hypotheses, references, sources).sum(axis=0))
+    used = {metric.name: metric for metric in metrics_of(tokenized)}
+    edits = precision_recall_f(used[edit_f05.name].statistics(hypotheses, references, sources).sum(axis=0))
     return Evaluation(
-        scores={metric.name: metric.corpus(hypotheses, references, sources) for metric in METRICS},
+        scores={name: metric.corpus(hypotheses, references, sources) for name, metric in used.items()},
         edit_precision=float(edits.precision),
         edit_recall=float(edits.recall),
         rates=rates(measured),
@@ -162,9 +166,12 @@ def _sacre_signature(sacre: BLEU | CHRF, nrefs: int | None) -> str:
     return str(sacre.get_signature())
 
 
-def _own_signature(settings: str) -> Callable[[int | None], str]:
-    return lambda nrefs: f"nrefs:{nrefs or 'var'}|case:mixed|tok:gecalign-{WORDS_VERSION}|{settings}|version:gecalign-1"
+def _own_signature(settings: str, tok: str = f"gecalign-{WORDS_VERSION}") -> Callable[[int | None], str]:
+    return lambda nrefs: f"nrefs:{nrefs or 'var'}|case:mixed|tok:{tok}|{settings}|version:gecalign-1"
 
+
+GLEU_SETTINGS = f"order:{ORDER}|refs:mean|smooth:none"
+EDIT_SETTINGS = "align:levenshtein|merge:adjacent|refs:best"
 
 bleu = Metric(
     "BLEU",
@@ -178,7 +185,7 @@ gleu = Metric(
     count=gleu_statistics,
     score=gleu_score,
     sentence_score=sentence_ngram_score,
-    signature=_own_signature(f"order:{ORDER}|refs:mean|smooth:none"),
+    signature=_own_signature(GLEU_SETTINGS),
     needs_sources=True,
 )
 edit_f05 = Metric(
@@ -186,7 +193,7 @@ edit_f05 = Metric(
     count=edit_statistics,
     score=edit_f05_score,
     sentence_score=edit_f05_score,
-    signature=_own_signature("align:levenshtein|merge:adjacent|refs:best"),
+    signature=_own_signature(EDIT_SETTINGS),
     needs_sources=True,
 )
 chrf = Metric(
@@ -205,3 +212,21 @@ chrf_plus_plus = Metric(
 )
 
 METRICS = (bleu, gleu, edit_f05, chrf)  # the columns of the study's tables
+# The same for texts that are tokenised already, as the field's corpora are: split at blanks, and nowhere else.
+TOKENIZED = (
+    replace(
+        bleu,
+        count=lambda hypotheses, references, _: bleu_statistics(hypotheses, references, tokenized=True),
+        signature=lambda nrefs: _sacre_signature(sacre_bleu(tokenized=True), nrefs),
+    ),
+    replace(gleu, count=partial(gleu_statistics, split=at_blanks), signature=_own_signature(GLEU_SETTINGS, "blanks")),
+    replace(
+        edit_f05, count=partial(edit_statistics, split=at_blanks), signature=_own_signature(EDIT_SETTINGS, "blanks")
+    ),
+    chrf,  # blanks do not count in it
+)
+
+
+def metrics_of(tokenized: bool) -> tuple[Metric, ...]:
+    """Return the metrics of the study's tables, for ordinary or for tokenised texts; the names are the same."""
+    return TOKENIZED if tokenized else METRICS

@@ -8,7 +8,7 @@ The numbers are those of `statistics.compare`, and speak of other *sentences*; o
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,7 +17,7 @@ from gecalign import config, metrics
 from gecalign.corpus.texts import check_parallel
 from gecalign.metrics.behaviour import Rates, behaviour, rates
 from gecalign.metrics.edit_score import precision_recall_f
-from gecalign.metrics.scores import METRICS, Array, Metric
+from gecalign.metrics.scores import Array, Metric, metrics_of
 from gecalign.report import markup
 from gecalign.report.inputs import COPY, Inputs
 from gecalign.report.verdicts import Evidence, Verdict, disagreements, verdict
@@ -40,6 +40,7 @@ class Settings:
     margin: float = 0.5  # the largest difference of the leading metric that does not matter
     resamples: int = RESAMPLES
     seed: int = 0
+    tokenized: bool = False  # texts are tokens with blanks between them, and are split there alone
 
 
 @dataclass(frozen=True)
@@ -98,11 +99,12 @@ def build(inputs: Inputs, settings: Settings = Settings(), notify: Notify = lamb
         ValueError: a list has the wrong length or holds something that is not a string, a name is unknown or taken,
             there is nothing to compare, or a setting is out of range.
     """
-    texts, lead = _checked(inputs, settings.baseline), _metric(settings.metric)
+    texts, used = _checked(inputs, settings.baseline), metrics_of(settings.tokenized)
+    lead = _metric(settings.metric, used)
     settings = _checked_settings(settings, len(texts.compared))
     measured = {
         one.name: _measured(one, texts, settings, notify)
-        for one in (lead, *(other for other in METRICS if other is not lead))
+        for one in (lead, *(other for other in used if other is not lead))
     }
     notify("what systems do")
     leading, edits = measured[lead.name], measured[metrics.edit_f05.name].rows
@@ -206,11 +208,11 @@ def _checked_settings(settings: Settings, tests: int) -> Settings:
     return replace(settings, seed=config.check_seed(settings.seed))
 
 
-def _metric(name: str) -> Metric:
-    for one in METRICS:
+def _metric(name: str, known: Sequence[Metric]) -> Metric:
+    for one in known:
         if one.name.casefold() == name.casefold():
             return one
-    raise ValueError(f"unknown metric {name!r}. Metrics: {', '.join(one.name for one in METRICS)}.")
+    raise ValueError(f"unknown metric {name!r}. Metrics: {', '.join(one.name for one in known)}.")
 
 
 # ---- by one metric
