@@ -80,6 +80,7 @@ BEFORE_TRAINING: dict[str, Examination] = {
     "device": machine.device,
     "room": machine.room,
     "prompts": texts.prompts_unseen,
+    "references": texts.references,
     "one prompt": texts.same_prompt,
     "batches": training.batches,
     "lengths": texts.lengths,

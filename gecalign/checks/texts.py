@@ -16,6 +16,8 @@ from gecalign.runtime import store
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+    from gecalign.corpus.examples import Example
+
 SAMPLE = 1000  # rows whose tokens are compared
 RARE = 0.01  # a share of rows that is worth a warning, above it a failure
 CUT_WARN, CUT_FAIL = 0.01, 0.10  # shares of texts that are dropped or cut off
@@ -36,6 +38,26 @@ def prompts_unseen(patient: Patient) -> Check:
     words = ", ".join(f"{share:.0%} of the split {split}" for split, share in seen.items())
     return Check("prompts", "warn", f"SFT was trained on {words}: what it knows by heart gives few pairs and silent "
                  "groups. Set pairs__split and grpo__split to preference, and data__preference_rows.")  # fmt: skip
+
+
+def references(patient: Patient) -> Check:
+    """How many corrections the sentences have that outputs are judged by, and whether the source is one of them."""
+    found = {split: patient.study.examples(split) for split in ("dev", "test", patient.profile.grpo.split)}
+    words = [f"{split}: {_counted(examples)}" for split, examples in found.items() if examples]
+    return Check("references", "pass", f"{'; '.join(words)}.")
+
+
+def _counted(examples: Sequence[Example]) -> str:
+    corrections = [several(example.reference) for example in examples]
+    fewest, most = min(map(len, corrections)), max(map(len, corrections))
+    right = sum(e.source in found for e, found in zip(examples, corrections, strict=True)) / len(examples)
+    if most == 1:
+        return f"one reference a sentence, for {right:.0%} the sentence itself"
+    distinct = sum(len(set(found)) for found in corrections) / len(examples)
+    number = f"{most}" if fewest == most else f"{fewest} to {most}"
+    return (
+        f"{number} references a sentence ({distinct:.1f} that differ), among them for {right:.0%} the sentence itself"
+    )
 
 
 # ---- one prompt for all

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 from examining import assert_found, patient, study_in_order
@@ -17,6 +18,7 @@ from gecalign.training import dpo, rows, sft
 FOUND = [
     (texts.prompts_unseen, {}, "pass", "none of the prompts"),
     (texts.prompts_unseen, {"grpo__split": "train"}, "warn", "100% of the split train"),
+    (texts.references, {}, "pass", r"^dev: one reference a sentence, for \d+% the sentence itself; test: one"),
     (texts.labels, {}, "pass", r"SFT's .* exactly the completion .* DPO's"),
     (texts.labels, {"sft__completion_only_loss": False}, "warn", "covers the tokens of the prompt, too"),
     (texts.labels, {"lora__rank": 4}, "pass", "exactly the completion"),
@@ -37,6 +39,14 @@ def study(together) -> Study:
 @pytest.mark.parametrize(("look", "changes", "status", "words"), FOUND)
 def test_what_a_check_says_of_settings(study, look, changes, status, words):
     assert_found(look(patient(study, **changes)), status, words)
+
+
+def test_several_references_are_counted_where_their_number_varies(study, monkeypatch):
+    own = study.examples("test")
+    changed = [replace(own[0], reference=(own[0].source, "another", "another")), *own[1:]]
+    ill = patient(study)
+    monkeypatch.setattr(ill.study, "examples", lambda split: changed if split == "test" else own)
+    assert_found(texts.references(ill), "pass", r"test: 1 to 3 references a sentence \(1\.\d that differ\), among them")
 
 
 # ---- labels
