@@ -107,6 +107,8 @@ class Decoding:
     samples: Annotated[int, whole(1, "a prompt is answered at least once")] = 1  # for each prompt
     # an output that reaches this limit is marked as truncated
     max_new_tokens: Annotated[int, whole(1, "an output has a token, if only the one that ends it")] = 64
+    # nats taken off the source's next token at each step of greedy decoding (`gecalign.models.copying`)
+    against_copying: Annotated[float, Range(-50, 50, "far above that a source is never copied")] = 0.0
     # prompt plus new tokens in one batch: bounds memory; greedy results are the same
     batch_tokens: Annotated[int, whole(1, "a batch holds a token")] = 32_768
 
@@ -341,6 +343,12 @@ def assign(profile: Profile, changes: Mapping[str, object], name: str | None = N
         parts.setdefault(part, {})[field_name] = value
     replaced = {part: _replace(profile, part, fields, mark) for part, fields in parts.items()}
     return dataclasses.replace(profile, name=name or profile.name, **replaced)  # type: ignore[arg-type]
+
+
+def decides(decoding: Decoding) -> dict[str, Any]:
+    """Return what of a decoding decides its outputs, for digests: what came later counts where somebody changed it."""
+    values = dataclasses.asdict(decoding)
+    return {name: value for name, value in values.items() if name != "against_copying" or value != 0}
 
 
 def part_of(settings: SFT | DPO | Online) -> str:

@@ -80,10 +80,11 @@ def _number(value: Any, whole: bool) -> Any:
 
 def settings_digest(profile: config.Profile) -> str:
     """Return a digest of every value that decides what a trained system is, also where `study.trials` has no column."""
-    values = dataclasses.asdict(profile)
+    values = dataclasses.asdict(profile) | {"decoding": config.decides(profile.decoding)}
     left_out = {"name", "about", "reward_check", "engine", "mismatched_prompt"}
     left_out |= {"lora"} if profile.lora.rank == 0 else set()
     # a method that is trained only when it is asked for came later than the record: it counts where somebody changed it
-    left_out |= {part for part in ASKED_FOR if getattr(profile, part) == getattr(config.Profile(""), part)}
+    usual = config.Profile("")
+    left_out |= {part for part in ASKED_FOR if part in values and getattr(profile, part) == getattr(usual, part)}
     left_out |= {"yardstick"} if profile.yardstick == config.Yardstick() else set()  # it came later, too
     return digest_of({part: values[part] for part in values if part not in left_out})

@@ -40,6 +40,11 @@ SYSTEMS = {
     "best-of-n": System("best of n (oracle)", "SFT's best sample, chosen by the reward, which knows the reference"),
     "sft-unmasked": System("SFT, loss on the prompt too", "as SFT, but the loss is not masked", "mistake"),
     "dpo-two-temperatures": System("DPO, two temperatures", "as DPO, half of the samples drawn much warmer", "mistake"),
+    "sft-constant": System("SFT, constant", "SFT decoded with a constant against copying, chosen on dev", "asked for"),
+    "dpo-constant": System("DPO, constant", "DPO decoded with a constant against copying, chosen on dev", "asked for"),
+    "grpo-constant": System(
+        "GRPO, constant", "GRPO decoded with a constant against copying, chosen on dev", "asked for"
+    ),
     "rloo": System("RLOO", "groups as GRPO; the baseline of a sample is the mean reward of the others", "asked for"),
 }
 
@@ -52,4 +57,6 @@ RECORDED = tuple(name for name in SYSTEMS if name not in ASKED_FOR)  # what `gec
 
 CONTROL = "sft-continued"  # what a method has to beat: as many updates, and no preferences
 WITHOUT_MODEL = ("copy", "best-of-n")  # outputs without weights of their own
-UNTRAINED = ("copy", "base", "best-of-n")
+# another system, decoded otherwise (`gecalign.study.constant`)
+DECODED = {"sft-constant": "sft", "dpo-constant": "dpo", "grpo-constant": "grpo"}
+UNTRAINED = ("copy", "base", "best-of-n", *DECODED)

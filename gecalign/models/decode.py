@@ -12,10 +12,11 @@ from dataclasses import dataclass
 import torch
 from torch.distributed.fsdp import FSDPModule
 from tqdm import tqdm
-from transformers import GenerationConfig, PreTrainedTokenizerBase
+from transformers import GenerationConfig, LogitsProcessorList, PreTrainedTokenizerBase
 
 from gecalign.config import Decoding, Engine
 from gecalign.models import loading
+from gecalign.models.copying import AgainstCopying
 from gecalign.models.loading import Loaded
 from gecalign.runtime import bars, processes
 
@@ -39,6 +40,7 @@ def decode(
     seed: int = 0,
     progress: str | None = None,
     engine: Engine | None = None,
+    sources: Sequence[str] | None = None,
 ) -> list[list[Completion]]:
     """Return `config.samples` completions for each prompt, in the order of `prompts`.
 
@@ -49,6 +51,8 @@ def decode(
     Args:
         loaded: a model and its tokenizer.
         progress: the label of a progress bar on stderr, where somebody sees one; None shows none.
+        sources: what is to be corrected, as completions would have it, a text a prompt; for `against_copying`. (The
+            seventh argument: each is wanted by somebody, and no two travel together.)
         engine: tells the precision of the arithmetic; None: what suits the device.
 
     Raises:
@@ -60,6 +64,12 @@ def decode(
             f"at temperature 0 all {config.samples} samples would be the same. Ask for one, or a temperature above 0."
         )
     model, tokenizer = loaded
+    if config.against_copying and (sources is None or config.temperature > 0):
+        raise ValueError(
+            "decoding__against_copying is for greedy decoding of sentences that are known: set decoding__temperature "
+            "to 0, and evaluate a system on a split."
+        )
+    source_ids = tokenizer(list(sources))["input_ids"] if config.against_copying and sources else None
     prompt_ids = tokenizer(list(prompts))["input_ids"] if prompts else []
     _check_fit(prompt_ids, model.config.max_position_embeddings, config)
     mine = _share(list(_batches([len(ids) for ids in prompt_ids], config)), isinstance(model, FSDPModule))
@@ -75,7 +85,8 @@ def decode(
         torch.manual_seed(seed + SEEDS_APART * processes.index())
         try:
             for batch in mine:
-                outputs = _generate(loaded, [prompt_ids[i] for i in batch], config)
+                copied = [source_ids[i] for i in batch] if source_ids else None
+                outputs = _generate(loaded, [prompt_ids[i] for i in batch], config, copied)
                 written += zip(batch, outputs, strict=True)
                 bar.update(len(batch))
         finally:
@@ -126,14 +137,21 @@ def _share(batches: list[list[int]], together: bool) -> list[list[int]]:
     return mine
 
 
-def _generate(loaded: Loaded, prompt_ids: list[list[int]], config: Decoding) -> Iterator[list[Completion]]:
+def _generate(
+    loaded: Loaded, prompt_ids: list[list[int]], config: Decoding, source_ids: list[list[int]] | None = None
+) -> Iterator[list[Completion]]:
     model, tokenizer = loaded
     inputs = tokenizer.pad({"input_ids": prompt_ids}, padding_side="left", return_tensors="pt").to(model.device)
+    length = inputs["input_ids"].shape[1]
+    against = [AgainstCopying(source_ids, config.against_copying, length)] if source_ids else []
     together = isinstance(model, FSDPModule)  # the length of what others write
     ids = model.generate(
-        **inputs, generation_config=generation_config(tokenizer, config), synced_gpus=together
+        **inputs,
+        generation_config=generation_config(tokenizer, config),
+        logits_processor=LogitsProcessorList(against),
+        synced_gpus=together,
     )  # (B * samples, T)
-    rows = ids[:, inputs["input_ids"].shape[1] :].tolist()
+    rows = ids[:, length:].tolist()
     for start in range(0, len(rows), config.samples):
         yield [completion(tokenizer, row) for row in rows[start : start + config.samples]]
 

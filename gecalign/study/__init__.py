@@ -7,6 +7,7 @@
 - `multiseed`: all systems over several seeds; `results`: the record that is kept of them
 - `pieces`: the same in parts, of a study that takes hours or several machines
 - `trials`: the experiment log; `designs`, `sweep`: group sizes
+- `constant`: systems that are another one, decoded with a constant against copying
 - `accounts`, `diagnostics`, `mistakes`, `tables`: what runs cost, what goes on inside them, what is done wrong on
   purpose, and how results are shown
 - `existing`: what has been made already

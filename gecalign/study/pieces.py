@@ -33,8 +33,8 @@ RECORD = "piece.json"
 # In this order they are made, for all seeds, before the next part: what is asked first is answered first.
 PARTS = (
     ("copy", "base", "sft", "sft-continued", "dpo", "grpo"),
-    ("raft", "sft-careful", "grpo-shuffled", "random-of-k", "sft-fresh", "best-of-n"),
-    ("grpo-4", "grpo-16", "dpo-reference"),
+    ("sft-constant", "raft", "sft-careful", "grpo-shuffled", "random-of-k", "sft-fresh", "best-of-n"),
+    ("dpo-constant", "grpo-constant", "grpo-4", "grpo-16", "dpo-reference"),
 )
 SAME_FOR_ALL = ("copy", "base")  # whatever the seed: made with the first, counted with each
 

@@ -27,9 +27,9 @@ from gecalign.metrics.predictions import Prediction
 from gecalign.preferences import pairs, reward_check, rewards
 from gecalign.runtime import files, store
 from gecalign.runtime.store import Stage
-from gecalign.study import evaluation
+from gecalign.study import constant, evaluation
 from gecalign.study.evaluation import SystemEvaluation
-from gecalign.systems import UNTRAINED, WITHOUT_MODEL
+from gecalign.systems import DECODED, UNTRAINED, WITHOUT_MODEL
 from gecalign.training.setup import Asking, Run
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ class Study:
         return {
             "data": self.corpus.content,
             "prompt": prompts.digest(self.profile.prompt),
-            "decoding": asdict(self.profile.decoding),
+            "decoding": config.decides(self.profile.decoding),
             "seed": self.seed,
         }
 
@@ -272,17 +272,19 @@ class Study:
                 for, or `prompt` is not the one that the system was trained with (see `allow_other_prompt`).
         """
         decoding, prompt = decoding or self.profile.decoding, prompt or self.profile.prompt
+        if system in DECODED:
+            decoding = constant.decoding(decoding, self.constant(system))
         examples = self.examples(split)
         evaluation.check_askable(examples, split, decoding, prompt)
         if system not in ("copy", "base") and not allow_other_prompt:
-            asked = self.trained("sft" if system == "best-of-n" else system)
+            asked = self.trained("sft" if system == "best-of-n" else DECODED.get(system, system))
             prompts.check_same(asked.record["spec"]["prompt"], prompts.digest(prompt))
         spec = self.conditions | {
             "system": system,
             "model": self.identity(system),
             "split": split,
             "prompt": prompts.digest(prompt),
-            "decoding": asdict(decoding),
+            "decoding": config.decides(decoding),
         }
         if system == "best-of-n":
             spec |= {"samples": asdict(self.profile.reward_check), "reward": self.profile.grpo.reward}
@@ -295,8 +297,14 @@ class Study:
         stage = store.obtain(self.folder, f"{system}-{split}", spec, make)
         return evaluation.load(system, split, stage)
 
+    def constant(self, system: str) -> float:
+        """Return the constant against copying (nats) that a system of `systems.DECODED` is decoded with."""
+        return constant.chosen(lambda how: self.evaluation(DECODED[system], "dev", how), self.profile)
+
     def identity(self, system: str) -> str:
         """Return what tells whether two systems are the same: the digest of a model, or what outputs come from."""
+        if system in DECODED:
+            return self.identity(DECODED[system])
         if system in WITHOUT_MODEL:
             return "copy" if system == "copy" else self.identity("sft")
         return self._base_identity if system == "base" else self.trained(system).content
@@ -312,8 +320,9 @@ class Study:
             return self._predict_best(examples, decoding, prompt)
         asked = [prompts.render(prompt, example.source) for example in examples]
         outputs = decode(
-            self.model(system), asked, decoding,
+            self.model(DECODED.get(system, system)), asked, decoding,
             seed=self.seed, progress=f"decoding {system}", engine=self.profile.engine,
+            sources=[prompts.completion(example.source) for example in examples],
         )  # fmt: skip
         return evaluation.predicted(examples, outputs)
 
