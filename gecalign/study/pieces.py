@@ -102,7 +102,7 @@ def read(folder: Path) -> list[Piece]:
         ValueError: one cannot be read.
     """
     found = []
-    for path in sorted(folder.glob(f"seed-*/*/{RECORD}")):
+    for path in sorted(folder.glob(f"seed-*/[!.]*/{RECORD}")):  # hidden: one that is just being written
         try:
             found.append(Piece(path.parent, json.loads(path.read_text(encoding="utf-8"))))
             found[-1].key  # noqa: B018 - that it has one

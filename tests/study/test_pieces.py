@@ -102,6 +102,12 @@ def test_what_cannot_be_compared_is_not_put_together(copied, tmp_path, name, wor
         pieces.merge([copied], tmp_path / "home")
 
 
+def test_a_piece_that_a_kill_left_half_written_is_none(copied):
+    expected = [piece.key for piece in pieces.read(copied)]
+    shutil.copytree(copied / "seed-1" / "dpo", copied / "seed-1" / ".raft.partial")
+    assert [piece.key for piece in pieces.read(copied)] == expected
+
+
 def test_a_damaged_piece_is_named(copied):
     path = copied / "seed-1" / "dpo" / pieces.RECORD
     path.write_text(path.read_text()[:100])
