@@ -369,7 +369,7 @@ def test_equivalence_without_any_scatter_asks_the_estimate_alone():
     assert (one.estimate, one.standard_error) == (2, 0)
     assert compare.equivalence(one, 2.1) == compare.Equivalence(True, 2.1, 0.0, 2.0, 2.0, 0.05)
     assert not compare.equivalence(one, 2).equivalent
-    blind = compare.paired_difference(np.ones((5, 2)), np.ones((5, 2)) * 2, mean, 10)
+    blind = compare.paired_difference(np.ones((5, 2)), np.ones((5, 2)) * 2, mean, Resampling(10))
     assert (blind.estimate, blind.standard_error, blind.share_changed) == (0, 0, 1)
     assert compare.equivalence(blind, 0.5) == compare.Equivalence(False, 0.5, 1.0, 0.0, 0.0, 0.05)
 
