@@ -48,13 +48,16 @@ def run(
     seeds: Annotated[int, typer.Option(min=1, max=1000, help="seeds 0 to this, less one")] = 3,
     first: Annotated[int, typer.Option(min=0, help="begin with this seed instead of 0")] = 0,
     minutes: Annotated[float | None, typer.Option(min=0.1, help="stop by itself after so long")] = None,
+    systems: Annotated[str, typer.Option(help="only these, such as sft,dpo; by default all")] = "",
     set_: SetOption = None,
 ) -> None:
     """Make as many systems and seeds as the time allows; the same command goes on from there."""
     from gecalign.portable import running
 
     files.check_folder(to, "--to")
-    found = running.run(study_of(profile, first, set_).profile, range(first, first + seeds), to, minutes)
+    wanted = [name.strip() for name in systems.split(",") if name.strip()]
+    chosen = study_of(profile, first, set_).profile
+    found = running.run(chosen, range(first, first + seeds), to, minutes, wanted)
     console.tell(running.in_words(found))
 
 

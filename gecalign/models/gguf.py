@@ -12,6 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from gecalign.models import saving
 from gecalign.runtime import store
 
 MAGIC = b"GGUF"
@@ -77,8 +78,7 @@ def _convert(path: Path, to: Path) -> Mapping[str, Any]:
     # what was read from GGUF refuses to be saved; a plain model of the same shape does not
     plain = AutoModelForCausalLM.from_config(read.config, dtype=torch.float32)
     plain.load_state_dict(read.state_dict())
-    plain.save_pretrained(to)
-    tokenizer.save_pretrained(to)
+    saving.save(plain, tokenizer, to)
     licence = metadata.get("general.license", "unknown")
     store.write_text(to / "README.md", f"---\nlicense: {licence}\n---\n\nConverted from {path.name}.\n")
     return {"parameters": plain.num_parameters(), "architecture": read.config.model_type, "file": path.name}

@@ -154,12 +154,6 @@ def load(config: Model | Path, finite: bool = True) -> Loaded:
     return model.to(device()), tokenizer
 
 
-def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
-    """Write a standard Transformers folder, weights in safetensors."""
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-
-
 def _check_folder(folder: Path) -> None:
     needed = {
         "config.json": (folder / "config.json").exists(),

@@ -24,7 +24,13 @@ class Outcome(NamedTuple):
     left: list[tuple[int, str]]
 
 
-def run(profile: config.Profile, seeds: Sequence[int], to: Path, minutes: float | None = None) -> Outcome:
+def run(
+    profile: config.Profile,
+    seeds: Sequence[int],
+    to: Path,
+    minutes: float | None = None,
+    systems: Sequence[str] = (),
+) -> Outcome:
     """Make pieces in the order of `pieces.order`, until all are there or the time is over.
 
     What is there of these settings is not made again; a training that was cut off goes on where it was, if its products
@@ -32,13 +38,17 @@ def run(profile: config.Profile, seeds: Sequence[int], to: Path, minutes: float 
 
     Args:
         minutes: the time that there is; None: as long as it takes.
+        systems: those that are wanted; none: all that `pieces.order` has.
 
     Raises:
-        ValueError: `to` holds pieces of other settings.
+        ValueError: `to` holds pieces of other settings, or a system is unknown.
         RuntimeError: the work ended by itself before everything was made.
     """
     deadline = None if minutes is None else time.monotonic() + 60 * minutes
-    wanted = pieces.order(seeds)
+    order = pieces.order(seeds)
+    if unknown := [name for name in systems if name not in {system for _, system in order}]:
+        raise ValueError(f"{unknown[0]!r} is no system of a piece. Systems: {', '.join(sum(pieces.PARTS, ()))}.")
+    wanted = [key for key in order if not systems or key[1] in systems]
     before = _there(profile, to)
     worker = get_context("spawn").Process(target=_work, args=(profile, wanted, to, store.runs_folder()))
     worker.start()

@@ -30,7 +30,7 @@ from transformers.integrations import TensorBoardCallback
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from gecalign import metrics, prompts
-from gecalign.models import loading
+from gecalign.models import loading, saving
 from gecalign.models.decode import decode
 from gecalign.models.lm_head import use_plain_head
 from gecalign.runtime import bars, processes, store
@@ -219,7 +219,7 @@ def _keep(trainer: Any, folder: Path, checkpoint: Path, before: dict[str, torch.
         return fault, True
     moved = health.has_moved(before, best)
     # adapters are merged into the weights, so that all stages hold whole models
-    loading.save(best.merge_and_unload() if is_peft_model(best) else best, trainer.processing_class, folder / "model")
+    saving.save(best.merge_and_unload() if is_peft_model(best) else best, trainer.processing_class, folder / "model")
     return "", moved
 
 

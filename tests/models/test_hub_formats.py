@@ -22,7 +22,7 @@ from gecalign import cli, prompts
 from gecalign.config import DPO, GRPO, SFT, Data, Decoding, Model, Pairs, profile
 from gecalign.corpus import data
 from gecalign.corpus.examples import Example
-from gecalign.models import loading
+from gecalign.models import loading, saving
 from gecalign.models.decode import completion, decode
 from gecalign.preferences.pairs import PreferencePair, read_sampled
 from gecalign.study import Study
@@ -186,7 +186,7 @@ def test_tokens_are_those_of_tokenizer_json_and_survive_saving(tmp_path, kind):
     assert ids == as_the_file_says(folder, hub.NUMBERS)
     assert tokenizer.decode(ids, skip_special_tokens=True) == hub.NUMBERS  # blanks before punctuation included
     assert not tokenizer.clean_up_tokenization_spaces
-    loading.save(model, tokenizer, tmp_path / "again")
+    saving.save(model, tokenizer, tmp_path / "again")
     again = loading.load(tmp_path / "again")[1]
     assert again(hub.NUMBERS)["input_ids"] == ids
     assert (again.eos_token, again.pad_token) == (tokenizer.eos_token, tokenizer.pad_token)

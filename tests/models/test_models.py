@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from transformers import GenerationConfig
 
 from gecalign.config import Model
-from gecalign.models import loading
+from gecalign.models import loading, saving
 
 
 @pytest.fixture
@@ -35,14 +35,22 @@ def test_a_complete_folder_loads_in_32_bits_with_a_left_padded_tokenizer(base, a
 
 def test_weights_that_were_saved_in_16_bits_load_in_32(base, copy):
     model, tokenizer = loading.load(base)
-    loading.save(model.to(torch.float16), tokenizer, copy)
+    saving.save(model.to(torch.float16), tokenizer, copy)
     assert {t.dtype for t in load_file(copy / "model.safetensors").values()} == {torch.float16}
     assert {p.dtype for p in loading.load(copy)[0].parameters()} == {torch.float32}
 
 
+@pytest.mark.parametrize("offline", [True, False])
+def test_a_folder_is_the_same_whether_the_hub_is_switched_off_or_not(base, tmp_path, offline):
+    model, tokenizer = loading.load(base)
+    tokenizer.init_kwargs["local_files_only"] = offline  # as Transformers notes it by HF_HUB_OFFLINE
+    saving.save(model, tokenizer, tmp_path)
+    assert json.loads((tmp_path / "tokenizer_config.json").read_text())["local_files_only"] is False
+
+
 def test_saving_and_loading_keeps_every_weight_and_token(base, tmp_path):
     model, tokenizer = loading.load(base)
-    loading.save(model, tokenizer, tmp_path)
+    saving.save(model, tokenizer, tmp_path)
     again, same = loading.load(tmp_path)
     for (name, before), (_, after) in zip(model.named_parameters(), again.named_parameters(), strict=True):
         assert torch.equal(before, after), name

@@ -105,20 +105,29 @@ def test_a_part_that_is_missing_or_damaged_is_named(parts, tmp_path):
 
 @pytest.mark.slow
 def test_two_machines_share_a_study_and_home_puts_it_together(parts, tmp_path, monkeypatch):
-    out = tmp_path / "out"
-    first = started(parts, "--to", out, "--seeds", 1, "--minutes", 0.9, "--work", tmp_path / "machine", timeout=300)
+    out, machine = tmp_path / "out", tmp_path / "machine"
+    first = started(parts, "--to", out, "--seeds", 1, "--systems", "copy,sft", "--work", machine)
     assert first.returncode == 0, first.stderr[-2000:]
-    made = {piece.key for piece in pieces.read(out)}
-    assert ("copy", 0) in made
-    wanted = {(system, seed) for seed, system in pieces.order([0])}
-    assert made < wanted  # the time was not enough for all
-    assert "left: " in first.stdout
+    assert "left: nothing" in first.stdout
+    assert {piece.key for piece in pieces.read(out)} == {("copy", 0), ("sft", 0)}
     monkeypatch.setenv("GECALIGN_RUNS", str(tmp_path / "second" / "runs"))
-    monkeypatch.setattr(pieces, "PARTS", (("copy", "sft", "sft-continued"),))
-    second = running.run(config.profile("smoke"), [1], tmp_path / "second" / "out")
-    assert second.made == [(1, "copy"), (1, "sft"), (1, "sft-continued")] or not second.left
+    second = running.run(config.profile("smoke"), [1], tmp_path / "second" / "out", systems=["sft"])
+    assert second == ([(1, "sft")], [])
     said = call("portable", "collect", out, tmp_path / "second" / "out", "--to", tmp_path / "home")
-    assert f"{len(made) + len(second.made)} new, 0 known already" in said
+    assert said.startswith("3 new, 0 known already, 3 in all")
+    assert pieces.assemble(tmp_path / "home", ("copy", "sft")).seeds == [0, 1]
+
+
+def test_when_the_time_is_over_it_stops_by_itself_and_says_what_is_left(tmp_path, monkeypatch):
+    monkeypatch.setenv("GECALIGN_RUNS", str(tmp_path / "runs"))
+    found = running.run(config.profile("smoke"), [0], tmp_path / "out", minutes=0.001, systems=["copy", "dpo"])
+    assert found == ([], [(0, "copy"), (0, "dpo")])
+    assert running.in_words(found) == "made: nothing\nleft: copy (seed 0), dpo (seed 0)"
+
+
+def test_an_unknown_system_is_answered_with_those_there_are(tmp_path):
+    with pytest.raises(ValueError, match=r"'dop' is no system of a piece. Systems: copy, base, sft"):
+        running.run(config.profile("smoke"), [0], tmp_path, systems=["dop"])
 
 
 def test_a_run_that_breaks_says_where_and_keeps_what_is_finished(tmp_path, monkeypatch):

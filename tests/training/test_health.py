@@ -19,7 +19,7 @@ from methods import PROMPT, cut_off_after, run
 
 from gecalign import settings
 from gecalign.config import LoRA
-from gecalign.models import loading
+from gecalign.models import loading, saving
 from gecalign.runtime import processes, store
 from gecalign.study import Study
 from gecalign.training import grpo as by_grpo
@@ -357,10 +357,10 @@ def test_a_product_with_weights_that_are_no_numbers_is_not_loaded(base, tmp_path
     stage = obtain(tmp_path, lambda folder: sft(base, folder), "sft")
     model, tokenizer = loading.load(stage.folder / "model")
     next(reversed(list(model.parameters()))).data[-1] = value
-    loading.save(model, tokenizer, stage.folder / "model")
+    saving.save(model, tokenizer, stage.folder / "model")
     with pytest.raises(ValueError, match=rf"no finite numbers, such as .*Delete {stage.folder} to have it made again"):
         loading.load(stage.folder / "model")
-    loading.save(model, tokenizer, tmp_path / "elsewhere")
+    saving.save(model, tokenizer, tmp_path / "elsewhere")
     with pytest.raises(ValueError, match=r"no finite numbers.*copy or download the folder again"):
         loading.load(tmp_path / "elsewhere")
 
