@@ -121,13 +121,23 @@ def described(builds: pd.DataFrame) -> pd.DataFrame:
     return shown.set_axis(range(1, len(shown) + 1))
 
 
+def distinct(pairs: pd.DataFrame) -> pd.DataFrame:
+    """Return the pairs without builds whose models are those of an earlier build, to the letter.
+
+    What they asked for was the same arithmetic: their distances to others would count those of the earlier one twice.
+    """
+    same = pairs.groupby(["first", "second"])["outputs that differ"].transform("max") == 0
+    again = set(pairs.loc[same, "second"])
+    return pairs[~(pairs["first"].isin(again) | pairs["second"].isin(again))]
+
+
 def distances(pairs: pd.DataFrame) -> pd.DataFrame:
     """Return how far products lie apart that differ in the seed, or in the arithmetic: means over pairs of builds.
 
     Columns: pairs, the share of test outputs that differ (0-1), and the mean distance in BLEU and in the gain over SFT
-    continued. Pairs that are the same to the letter are left out: what was asked for was the same arithmetic.
+    continued.
     """
-    other = pairs[pairs.groupby(["first", "second"])["outputs that differ"].transform("max") > 0]
+    other = distinct(pairs)
     far = other.assign(BLEU=other["BLEU"].abs(), gain=other["gain"].abs()).groupby(["system", "differ in"], sort=False)
     return far[["outputs that differ", "BLEU", "gain"]].mean().assign(pairs=far.size())
 
@@ -186,7 +196,7 @@ def _row(build: Build, folder: Path, profile: str, well: bool) -> dict[str, Any]
     with store.only_existing():
         study = Study(profile, build.seed, folder / "runs")
         try:
-            row["sft weights"] = study.sft().content
+            row["sft weights"] = study.sft().record["files"]["model/model.safetensors"][:12]
             row |= {system: study.evaluation(system, "test").scores.scores["BLEU"].value for system in SYSTEMS}
         except store.NotMade:  # it ended before
             pass

@@ -100,8 +100,10 @@ def test_distances_are_means_without_signs():
 
 
 def test_what_is_the_same_to_the_letter_is_no_other_arithmetic():
-    table = elsewhere.distances(pairs(("arithmetic", "a", "b", 0.0, 0.0), ("arithmetic", "a", "c", 0.2, 1.0)))
-    assert table.loc[("sft", "arithmetic"), "pairs"] == 1
+    same, other = ("arithmetic", "a", "b", 0.0, 0.0), ("arithmetic", "a", "c", 0.2, 1.0)
+    found = pairs(same, other, ("arithmetic", "b", "c", 0.2, 1.0))
+    assert elsewhere.distances(found).loc[("sft", "arithmetic"), "pairs"] == 1  # b is a once more
+    assert elsewhere.distinct(found)[["first", "second"]].to_numpy().tolist() == [["a", "c"]]
 
 
 def test_pairs_of_builds_differ_in_one_thing(monkeypatch):

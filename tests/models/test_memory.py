@@ -117,9 +117,7 @@ def test_other_names_for_sizes_are_understood_and_a_missing_configuration_explai
     ).save_pretrained(tmp_path)
     found = memory.shape(config.Model(str(tmp_path)))
     assert (found.layers, found.hidden, found.kv_heads, found.head_dim, found.intermediate) == (3, 32, 4, 8, 128)
-    with pytest.raises(
-        ValueError, match=r"(?s)nobody/nothing.*could not be read.*known without it: smollm2, "
-    ):
+    with pytest.raises(ValueError, match=r"(?s)nobody/nothing.*could not be read.*known without it: smollm2, "):
         memory.shape(config.Model("nobody/nothing", "0" * 40))
 
 
