@@ -294,6 +294,25 @@ def test_what_is_far_below_is_more_than_5_bleu_and_more_than_half():
     assert not torch.isfinite(torch.tensor(math.nan))
 
 
+def test_a_training_is_judged_by_the_yardstick_that_chose_its_checkpoint():
+    log = [{"step": step, "eval_bleu": 80.0 + step, "eval_gleu": gleu} for step, gleu in ((0, 40.0), (3, 30.0))]
+    words = health.of_log(log, "dpo", 1e-3, chosen=3)
+    assert words.startswith("training made the model worse")
+    assert "scores 30.0 GLEU on dev, and the start 40.0" in words
+    assert health.of_log([{"step": e["step"], "eval_bleu": e["eval_bleu"]} for e in log], "dpo", 1e-3, chosen=3) == ""
+
+
+def test_a_score_far_below_the_start_is_told_by_the_yardstick(capsys, tmp_path):
+    args = SimpleNamespace(output_dir=str(tmp_path / "dpo-1" / "checkpoints"), fp16=False, metric_for_best_model="gleu")
+    watch = health.Watch([], "dpo")
+    watch.start = 40.0
+    state = SimpleNamespace(global_step=3, log_history=[])
+    watch.on_log(args, state, None, {"eval_bleu": 1.0, "eval_gleu": 39.0})
+    assert not capsys.readouterr().err
+    watch.on_log(args, state, None, {"eval_bleu": 80.0, "eval_gleu": 5.0})
+    assert "the model scores 5.0 GLEU on dev, far below 40.0 at the start" in capsys.readouterr().err
+
+
 def test_grpo_of_a_study_is_compared_with_sft(tmp_path, monkeypatch):
     corpus = factories.write_jsonl(tmp_path / "corpus.jsonl", factories.coedit_rows(60))
     study = Study(factories.preference_profile(factories.base_folder(tmp_path / "base"), corpus), 0, tmp_path / "runs")
