@@ -122,7 +122,8 @@ def endings(prompt: Prompt) -> Iterator[None]:
     plain = LlamaForCausalLM.generate
 
     def generate(self: LlamaForCausalLM, *args: Any, **kwargs: Any) -> torch.Tensor:
-        return plain(self, *args, logits_processor=[AsLongAsTheSource(prompt)], **kwargs)
+        others = kwargs.pop("logits_processor", None) or []
+        return plain(self, *args, logits_processor=[*others, AsLongAsTheSource(prompt)], **kwargs)
 
     with patch.object(LlamaForCausalLM, "generate", generate):
         yield

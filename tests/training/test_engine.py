@@ -21,7 +21,7 @@ from together import sft
 
 from gecalign import prompts
 from gecalign.config import Decoding, Engine, LoRA, Pairs, profile
-from gecalign.models import loading, memory
+from gecalign.models import loading, memory, saving
 from gecalign.models.decode import decode
 from gecalign.settings import settings_digest
 from gecalign.study import Study
@@ -71,7 +71,7 @@ def test_a_training_of_adapters_is_resumed_to_the_same_weights(base, adapted, tm
 
 
 def test_the_chosen_checkpoint_is_merged_even_where_training_was_over(base, adapted, tmp_path, monkeypatch):
-    monkeypatch.setattr(loading, "save", lambda *_: (_ for _ in ()).throw(Interrupted))
+    monkeypatch.setattr(saving, "save", lambda *_: (_ for _ in ()).throw(Interrupted))
     with pytest.raises(Interrupted):
         sft(base, tmp_path, lora=ADAPTERS)
     monkeypatch.undo()

@@ -169,7 +169,7 @@ def test_a_broken_checkpoint_that_an_interruption_left_is_not_kept(base, tmp_pat
     with cut_off_after(12):
         sft(base, tmp_path)
     with monkeypatch.context() as patch:
-        patch.setattr(loading, "save", lambda *_: 1 / 0)
+        patch.setattr(saving, "save", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             sft(base, tmp_path)
     for checkpoint in (tmp_path / "checkpoints").glob("checkpoint-*"):

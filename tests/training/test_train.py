@@ -26,7 +26,7 @@ from transformers import TrainerState
 from gecalign import metrics, prompts
 from gecalign.config import SFT
 from gecalign.corpus.examples import Example
-from gecalign.models import loading, memory
+from gecalign.models import loading, memory, saving
 from gecalign.models.decode import decode
 from gecalign.models.memory import Rows
 from gecalign.runtime import processes
@@ -341,7 +341,7 @@ def test_training_that_is_cut_off_goes_on_to_the_same_weights_and_log(base, whol
 
 def test_a_failure_after_the_last_update_costs_no_training(base, whole, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(loading, "save", lambda *_: 1 / 0)
+        patch.setattr(saving, "save", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             sft(base, tmp_path)
         patch.undo()

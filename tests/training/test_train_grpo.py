@@ -15,7 +15,7 @@ from trl import GRPOTrainer
 
 from gecalign import prompts
 from gecalign.config import GRPO, Decoding, Engine
-from gecalign.models import loading
+from gecalign.models import loading, saving
 from gecalign.preferences import rewards
 from gecalign.training import groups, grpo
 
@@ -302,7 +302,7 @@ def test_where_samples_last_for_several_updates_a_training_is_cut_off_only_betwe
 
 def test_a_failure_after_the_last_update_keeps_the_last_generation(base, whole, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(loading, "save", lambda *_: 1 / 0)
+        patch.setattr(saving, "save", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             train_it(base, tmp_path)
     assert train_it(base, tmp_path) == whole[1]
