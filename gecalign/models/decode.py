@@ -59,16 +59,8 @@ def decode(
         ValueError: a prompt and its completion would not fit into the model's context, or several samples
             are asked for at temperature 0.
     """
-    if config.samples > 1 and config.temperature == 0:
-        raise ValueError(
-            f"at temperature 0 all {config.samples} samples would be the same. Ask for one, or a temperature above 0."
-        )
+    _check(config, sources)
     model, tokenizer = loaded
-    if config.against_copying and (sources is None or config.temperature > 0):
-        raise ValueError(
-            "decoding__against_copying is for greedy decoding of sentences that are known: set decoding__temperature "
-            "to 0, and evaluate a system on a split."
-        )
     source_ids = tokenizer(list(sources))["input_ids"] if config.against_copying and sources else None
     prompt_ids = tokenizer(list(prompts))["input_ids"] if prompts else []
     _check_fit(prompt_ids, model.config.max_position_embeddings, config)
@@ -105,6 +97,18 @@ def generation_config(tokenizer: PreTrainedTokenizerBase, config: Decoding) -> G
         eos_token_id=tokenizer.eos_token_id,
         **(sampling if config.temperature > 0 else {"do_sample": False}),
     )
+
+
+def _check(config: Decoding, sources: Sequence[str] | None) -> None:
+    if config.samples > 1 and config.temperature == 0:
+        raise ValueError(
+            f"at temperature 0 all {config.samples} samples would be the same. Ask for one, or a temperature above 0."
+        )
+    if config.against_copying and (sources is None or config.temperature > 0):
+        raise ValueError(
+            "decoding__against_copying is for greedy decoding of sentences that are known: set decoding__temperature "
+            "to 0, and evaluate a system on a split."
+        )
 
 
 def _check_fit(prompt_ids: Sequence[Sequence[int]], context: int, config: Decoding) -> None:

@@ -6,7 +6,7 @@ import weakref
 from collections.abc import Callable
 
 import pytest
-from examining import assert_found, patient, planning, study_in_order
+from examining import assert_found, patient
 from typer.testing import CliRunner
 
 from gecalign import cli, plan
@@ -17,16 +17,6 @@ from gecalign.runtime import store
 from gecalign.study import Study
 
 BEFORE, AFTER = list(doctor.BEFORE_TRAINING), list(doctor.AFTER_SFT)
-
-
-@pytest.fixture(scope="module")
-def study(together) -> Study:
-    return study_in_order(together)
-
-
-@pytest.fixture
-def planned(monkeypatch) -> Callable:
-    return planning(monkeypatch)
 
 
 def test_a_study_in_order_passes_everything(study):

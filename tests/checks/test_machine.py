@@ -3,27 +3,15 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Callable
 
 import pytest
 import torch
-from examining import assert_found, patient, planning, study_in_order
+from examining import assert_found, patient
 
 from gecalign.checks import machine
 from gecalign.checks.patient import Patient
 from gecalign.models import loading
 from gecalign.runtime import processes
-from gecalign.study import Study
-
-
-@pytest.fixture(scope="module")
-def study(together) -> Study:
-    return study_in_order(together)
-
-
-@pytest.fixture
-def planned(monkeypatch) -> Callable:
-    return planning(monkeypatch)
 
 
 def test_versions(study, monkeypatch, tmp_path):

@@ -7,7 +7,7 @@ import re
 from dataclasses import replace
 
 import pytest
-from examining import assert_found, patient, study_in_order
+from examining import assert_found, patient
 
 from gecalign import config, prompts
 from gecalign.checks import texts
@@ -29,11 +29,6 @@ FOUND = [
      r"8 of 8 references of dev.*perfect corrections would score \d+\.\d"),
     (texts.lengths, {"decoding__max_new_tokens": 240}, "fail", "does not fit into the model's context of 256"),
 ]  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def study(together) -> Study:
-    return study_in_order(together)
 
 
 @pytest.mark.parametrize(("look", "changes", "status", "words"), FOUND)

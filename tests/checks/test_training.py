@@ -6,7 +6,7 @@ import re
 
 import pytest
 import torch
-from examining import assert_found, patient, study_in_order
+from examining import assert_found, patient
 
 from gecalign.checks import training
 from gecalign.checks.patient import Patient
@@ -32,11 +32,6 @@ FOUND = [
     (training.batches, {"dpo__warmup_steps": 2}, "warn",
      "DPO: .*warm-up takes 2, so the learning rate is never reached"),
 ]  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def study(together) -> Study:
-    return study_in_order(together)
 
 
 @pytest.mark.parametrize(("look", "changes", "status", "words"), FOUND)
