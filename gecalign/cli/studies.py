@@ -127,12 +127,15 @@ def trial(
     set_: SetOption = None,
     log: LogOption = TRIALS,
     note: Annotated[str, typer.Option(help="what the trial is to find out")] = "",
+    greedy_only: Annotated[
+        bool, typer.Option("--greedy-only", help="no sampled scores, and no gain over SFT continued: much sooner done")
+    ] = False,
 ) -> None:
     """Measure systems on dev under changed settings, and write it into the experiment log."""
     from gecalign.study import trials
 
     study, asked = study_of(profile, seed, set_), [name.strip() for name in systems.split(",")]
-    _print_trials(trials.record(study, asked, log, note))
+    _print_trials(trials.record(study, asked, log, note, greedy_only))
     print_warnings(study, asked)
 
 
@@ -237,11 +240,11 @@ def _print_all(study: Study) -> None:
 
 def _print_trials(rows: list[dict[str, Any]]) -> None:
     for row in rows:
-        console.tell(
-            f"{row['system']:<14} greedy {row['greedy_bleu']:.1f} BLEU, {row['gain']:+.1f} over SFT continued "
-            f"({row['gain_low']:+.1f} to {row['gain_high']:+.1f}); sampled {row['sampled_bleu']:.1f}, "
-            f"{row['sampled_gain']:+.1f}"
-        )
+        more = "" if row["gain"] == "" else (
+            f", {row['gain']:+.1f} over SFT continued ({row['gain_low']:+.1f} to {row['gain_high']:+.1f}); "
+            f"sampled {row['sampled']:.1f}, {row['sampled_gain']:+.1f}"
+        )  # fmt: skip
+        console.tell(f"{row['system']:<14} greedy {row['greedy']:.1f} {row['metric'].upper()}{more}")
 
 
 def _print_scores(evaluations: list[SystemEvaluation]) -> None:

@@ -42,7 +42,7 @@ SETTINGS = (
     "grpo.learning_rate", "grpo.temperature", "grpo.reward", "grpo.loss", "grpo.beta",
 )  # fmt: skip
 RESULTS = (
-    "greedy_bleu", "last_bleu", "sampled_bleu", "sft_greedy_bleu", "gain", "gain_low", "gain_high",
+    "metric", "greedy", "last", "sampled", "sft_greedy", "gain", "gain_low", "gain_high",
     "sampled_gain", "sampled_gain_low", "sampled_gain_high", "greedy_corrected", "sampled_corrected",
     "chosen_step", "updates", "tokens", "seconds", "n", "commit", "torch",
 )  # fmt: skip
@@ -54,8 +54,13 @@ MAP_STEPS = (200, 600, 1800)  # updates of SFT
 MAP_SYSTEMS = ("sft", "sft-continued", "dpo", "grpo", "sft-careful")
 
 
-def record(study: Study, systems: Sequence[str], log: Path, note: str = "") -> list[dict[str, Any]]:
+def record(
+    study: Study, systems: Sequence[str], log: Path, note: str = "", greedy_only: bool = False
+) -> list[dict[str, Any]]:
     """Measure systems on dev and append a row for each to the log; what is in the log already is left out.
+
+    Args:
+        greedy_only: no sampling, and no gain over SFT continued, which would have to be trained for it.
 
     Raises:
         ValueError: a system is unknown, or not trained; the log is another file, or cannot be written.
@@ -75,27 +80,38 @@ def record(study: Study, systems: Sequence[str], log: Path, note: str = "") -> l
         }
         if _key(key) in known:
             continue
-        rows.append({**key, **measure(study, system), "note": note})
+        rows.append({**key, **measure(study, system, greedy_only), "note": note})
         _append(rows[-1], log)
     return rows
 
 
-def measure(study: Study, system: str) -> dict[str, Any]:
-    """Return the scores of a system on dev, greedy and sampled, and its gains over SFT continued.
+def measure(study: Study, system: str, greedy_only: bool = False) -> dict[str, Any]:
+    """Return what a system scores on dev, greedy and sampled, and its gains over SFT continued.
 
-    All are of the checkpoint that was chosen, but for `last_bleu`, greedy BLEU at the end of training.
+    All are by the profile's yardstick, and of the checkpoint that was chosen but for `last`, the greedy score at the
+    end of training.
+
+    Args:
+        greedy_only: what was sampled, and all gains, stay empty.
     """
-    sampling = replace(study.profile.decoding, temperature=1.0)
-    greedy, sampled = study.evaluation(system, "dev"), study.evaluation(system, "dev", sampling)
-    stage = study.trained(system)
-    return {
-        "greedy_bleu": _round(greedy.scores.scores["BLEU"].value),
-        "last_bleu": _round(study.log(system)["eval_bleu"].dropna().iloc[-1]),
-        "sampled_bleu": _round(sampled.scores.scores["BLEU"].value),
-        "sft_greedy_bleu": _round(study.evaluation("sft", "dev").scores.scores["BLEU"].value),
-        **_gain("gain", greedy, study.evaluation(CONTROL, "dev")),
-        **_gain("sampled_gain", sampled, study.evaluation(CONTROL, "dev", sampling)),
-        **_corrected(study, {"greedy_corrected": greedy, "sampled_corrected": sampled}),
+    metric = study.profile.yardstick.metric
+    greedy, stage = study.evaluation(system, "dev"), study.trained(system)
+    corrected, found = {"greedy_corrected": greedy}, dict[str, Any](dict.fromkeys(RESULTS, ""))
+    if not greedy_only:
+        sampling = replace(study.profile.decoding, temperature=1.0)
+        sampled = study.evaluation(system, "dev", sampling)
+        corrected |= {"sampled_corrected": sampled}
+        found |= {
+            "sampled": _score(sampled, metric),
+            **_gain("gain", greedy, study.evaluation(CONTROL, "dev"), metric),
+            **_gain("sampled_gain", sampled, study.evaluation(CONTROL, "dev", sampling), metric),
+        }
+    return found | {
+        "metric": metric,
+        "greedy": _score(greedy, metric),
+        "last": _round(study.log(system)[f"eval_{metric}"].dropna().iloc[-1]),
+        "sft_greedy": _score(study.evaluation("sft", "dev"), metric),
+        **_corrected(study, corrected),
         "chosen_step": stage.facts["chosen_step"],
         "updates": stage.facts["updates"],
         "tokens": stage.facts["tokens"],
@@ -176,8 +192,8 @@ def effect_of(setting: str, log: pd.DataFrame, profile: config.Profile, system: 
 
     rows = {
         f"{row[setting]:g}": {
-            "chosen": f"{row['greedy_bleu']:.1f}",
-            "end": f"{row['last_bleu']:.1f}",
+            "chosen": f"{row['greedy']:.1f}",
+            "end": f"{row['last']:.1f}",
             "gain": f"{row['gain']:+.1f}",
             "95 % interval": f"{row['gain_low']:+.1f} to {row['gain_high']:+.1f}",
             "sampled gain": f"{row['sampled_gain']:+.1f}",
@@ -218,13 +234,13 @@ def attempts(log: pd.DataFrame, miss: float, steps: int) -> pd.DataFrame:
     import pandas as pd
 
     tried = log[(log["data.miss"] == miss) & (log["sft.steps"] == steps) & log["system"].isin(["dpo", "grpo"])]
-    tried = tried[tried["seed"] == 0].sort_values("last_bleu")
+    tried = tried[tried["seed"] == 0].sort_values("last")
     rows = [
         {
             "method": row["system"].upper(),
             "what was set": _dpo_settings(row) if row["system"] == "dpo" else _grpo_settings(row),
-            "best": f"{row['greedy_bleu']:.1f}",
-            "end": f"{row['last_bleu']:.1f}",
+            "best": f"{row['greedy']:.1f}",
+            "end": f"{row['last']:.1f}",
         }
         for row in tried.to_dict("records")
     ]
@@ -264,11 +280,16 @@ def _csv(row: Mapping[str, Any]) -> str:
     return text.getvalue()
 
 
-def _gain(name: str, system: SystemEvaluation, control: SystemEvaluation) -> dict[str, float]:
-    scored, base = (metrics.bleu.statistics(e.hypotheses, e.references) for e in (system, control))
-    found = compare.paired_difference(scored, base, metrics.bleu.score)
+def _gain(name: str, system: SystemEvaluation, control: SystemEvaluation, metric: str) -> dict[str, float]:
+    measure = getattr(metrics, metric)
+    scored, base = (measure.statistics(e.hypotheses, e.references, e.sources) for e in (system, control))
+    found = compare.paired_difference(scored, base, measure.score)
     bounds = {f"{name}_low": found.interval.low, f"{name}_high": found.interval.high}
     return {name: _round(found.estimate)} | {column: _round(value) for column, value in bounds.items()}
+
+
+def _score(evaluation: SystemEvaluation, metric: str) -> float:
+    return _round(evaluation.scores.scores[getattr(metrics, metric).name].value)
 
 
 def _round(value: float) -> float:

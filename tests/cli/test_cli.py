@@ -8,12 +8,14 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import factories
+import pandas as pd
 import pytest
 from commandline import call
 from typer.testing import CliRunner
 
 from gecalign import cli, config
 from gecalign.config import PROFILES
+from gecalign.study import stages, trials
 
 SENTENCES = [  # source, reference, hypothesis
     ("She go to the school .", "She goes to the school .", "She goes to the school ."),
@@ -113,6 +115,21 @@ def test_a_trial_goes_into_the_log_and_is_printed(settings, tmp_path):
     assert "over SFT continued" in shown
     assert len(log.read_text().splitlines()) == 2
     assert "a question" in log.read_text()
+
+
+def test_a_quick_trial_has_the_greedy_score_by_the_yardstick_and_no_gain(settings, runs, tmp_path, monkeypatch):
+    log, asked = tmp_path / "trials.csv", ("--set", "yardstick.metric=gleu", *settings)
+    with monkeypatch.context() as patch:
+        patch.setitem(stages.TRAINED, "sft-continued", lambda _: 1 / 0)
+        shown = call("trial", "--systems", "sft", "--log", log, "--greedy-only", *asked)
+    [row] = trials.read_rows(log)
+    assert shown == f"sft            greedy {float(row['greedy']):.1f} GLEU\n"
+    assert row["metric"] == "gleu"
+    assert (row["gain"], row["sampled"], row["sampled_gain_low"]) == ("", "", "")
+    assert row["greedy"] == row["sft_greedy"]
+    logs = [pd.read_csv(path) for path in runs.glob("smoke/seed-0/sft-*/log.csv")]
+    [log] = [log.set_index("step") for log in logs if "eval_gleu" in log]
+    assert log["eval_gleu"][int(row["chosen_step"])] == pytest.approx(float(row["greedy"]), abs=1e-3)
 
 
 def test_the_map_needs_an_annotator_who_can_leave_errors(message, settings):

@@ -15,7 +15,7 @@ TINY = profile("tiny")
 def row(system: str, gain: float, seed: int = 0, **changes: object) -> dict[str, object]:
     settings = trials.settings(TINY.variant(**changes))
     return dict.fromkeys(trials.COLUMNS, "") | settings | {
-        "profile": "tiny", "seed": seed, "system": system, "gain": gain, "greedy_bleu": 70.0,
+        "profile": "tiny", "seed": seed, "system": system, "gain": gain, "greedy": 70.0,
     }  # fmt: skip
 
 
@@ -81,14 +81,14 @@ def test_the_log_that_is_committed_has_a_complete_map_of_the_books_settings():
 
 
 def test_the_effect_of_a_setting_is_shown_with_all_others_as_in_the_profile():
-    bleu = {"greedy_bleu": 77.0, "last_bleu": 43.0, "gain": 2.8, "gain_low": 0.5, "gain_high": 4.9}
+    bleu = {"greedy": 77.0, "last": 43.0, "gain": 2.8, "gain_low": 0.5, "gain_high": 4.9}
     bleu |= {"sampled_gain": -1, "sampled_gain_low": -3, "sampled_gain_high": 1}
     rows = [
         row("dpo", 0, dpo__learning_rate=3e-4) | bleu,
-        row("dpo", 0) | bleu | {"last_bleu": 76.9},
-        row("dpo", 0, dpo__learning_rate=3e-4, dpo__beta=0.3) | bleu | {"greedy_bleu": 99.0},
-        row("dpo", 0, data__miss=0.0) | bleu | {"greedy_bleu": 98.0},
-        row("grpo", 0) | bleu | {"greedy_bleu": 97.0},
+        row("dpo", 0) | bleu | {"last": 76.9},
+        row("dpo", 0, dpo__learning_rate=3e-4, dpo__beta=0.3) | bleu | {"greedy": 99.0},
+        row("dpo", 0, data__miss=0.0) | bleu | {"greedy": 98.0},
+        row("grpo", 0) | bleu | {"greedy": 97.0},
     ]
     found = trials.effect_of("dpo.learning_rate", numbers(rows), TINY, "dpo")
     assert found.index.tolist() == ["0.0001", "0.0003"]
@@ -102,12 +102,12 @@ def test_the_effect_of_a_setting_is_shown_with_all_others_as_in_the_profile():
 def test_attempts_are_listed_from_the_worst_with_what_was_set():
     bleu = {"data__miss": 0.6, "sft__steps": 600}
     rows = [
-        row("dpo", 0, **bleu) | {"greedy_bleu": 77.0, "last_bleu": 76.5},
-        row("dpo", 0, **bleu, dpo__learning_rate=1e-3) | {"greedy_bleu": 80.0, "last_bleu": 51.1},
-        row("grpo", 0, **bleu) | {"greedy_bleu": 75.9, "last_bleu": 75.5},
-        row("grpo", 0, data__miss=0.3, sft__steps=600) | {"last_bleu": 99.0},
-        row("grpo", 0, seed=1, **bleu) | {"last_bleu": 98.0},
-        row("sft", 0, **bleu) | {"last_bleu": 97.0},
+        row("dpo", 0, **bleu) | {"greedy": 77.0, "last": 76.5},
+        row("dpo", 0, **bleu, dpo__learning_rate=1e-3) | {"greedy": 80.0, "last": 51.1},
+        row("grpo", 0, **bleu) | {"greedy": 75.9, "last": 75.5},
+        row("grpo", 0, data__miss=0.3, sft__steps=600) | {"last": 99.0},
+        row("grpo", 0, seed=1, **bleu) | {"last": 98.0},
+        row("sft", 0, **bleu) | {"last": 97.0},
     ]
     found = trials.attempts(numbers(rows), 0.6, 600)
     assert found["method"].tolist() == ["DPO", "GRPO", "DPO"]
@@ -128,7 +128,7 @@ def test_of_several_processes_one_writes_into_the_log(tmp_path, monkeypatch):
 
 def test_a_system_that_is_asked_for_twice_is_one_row(tmp_path, monkeypatch):
     measured = dict.fromkeys(trials.RESULTS, 1)
-    monkeypatch.setattr(trials, "measure", lambda study, system: measured)
+    monkeypatch.setattr(trials, "measure", lambda *_: measured)
     study, log = Study("smoke", 0, tmp_path / "runs"), tmp_path / "log.csv"
     assert len(trials.record(study, ["sft", "dpo", "sft"], log)) == 2
     assert [row["system"] for row in trials.read_rows(log)] == ["sft", "dpo"]
