@@ -82,9 +82,13 @@ def converted_once(model: PreTrainedModel) -> Iterator[None]:
 
 
 def identity(config: Model) -> str:
-    """Return what tells one base model from another: a digest of a local folder's files, or name@revision."""
-    folder = local_folder(config)
-    return digest_of(file_digests(folder)) if folder else f"{config.name}@{config.revision}"
+    """Return what tells one base model from another: a digest of a local folder's files, or name@revision.
+
+    What is written about a model (`README.md`) is no part of it.
+    """
+    if not (folder := local_folder(config)):
+        return f"{config.name}@{config.revision}"
+    return digest_of({name: digest for name, digest in file_digests(folder).items() if not name.endswith(".md")})
 
 
 def local_folder(config: Model) -> Path | None:

@@ -146,6 +146,8 @@ def test_decoding_settings_that_came_with_a_model_are_left_behind(copy):
 def test_the_identity_of_a_local_model_follows_its_weights(base, copy):
     same = loading.identity(Model(str(base)))
     assert loading.identity(Model(str(copy))) == same
+    (copy / "README.md").write_text("# A card, written later\n")
+    assert loading.identity(Model(str(copy))) == same
     factories.save_model(copy, seed=1)
     assert loading.identity(Model(str(copy))) != same
 
