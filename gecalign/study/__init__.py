@@ -10,6 +10,7 @@
 - `constant`: systems that are another one, decoded with a constant against copying
 - `accounts`, `diagnostics`, `mistakes`, `tables`: what runs cost, what goes on inside them, what is done wrong on
   purpose, and how results are shown
+- `ledger`: what was predicted before anything was scored on test, and what came of it
 - `existing`: what has been made already
 """
 
