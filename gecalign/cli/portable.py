@@ -70,5 +70,9 @@ def collect(
     from gecalign.study import pieces
 
     files.check_folder(to, "--to")
-    new, known = pieces.merge(sources, to)
-    console.tell(f"{len(new)} new, {len(known)} known already, {len(pieces.read(to))} in all in {to}")
+    found = pieces.merge(sources, to)
+    for piece in found.other:
+        name, seed = piece.key
+        console.tell(f"{name}, seed {seed}, of {piece.folder} has another result than the one in {to}, which stays.")
+    counts = f"{len(found.new)} new, {len(found.known)} known already, {len(found.other)} left out"
+    console.tell(f"{counts}, {len(pieces.read(to))} in all in {to}")

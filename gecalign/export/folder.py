@@ -13,8 +13,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -63,7 +61,7 @@ def export(study: Study, system: str, folder: Path, *, force: bool = False, repo
     _check_free(folder, force)
     chain = existing.chain(study, system)
     subject = _subject(study, system, chain, repository)
-    with _replacing(folder) as partial:
+    with files.replacing(folder) as partial:
         _write(subject, partial)
     return folder
 
@@ -87,12 +85,25 @@ def check(folder: Path, template: str | None = None) -> tuple[config.Prompt, con
         raise ValueError(f"there is no folder {folder}. A model on the hub is fetched by `hf download` first.")
     prompt, decoding = _asking(folder, template)
     prompts.validate(prompt)
+    if (folder / RECORD).exists():
+        _check_unchanged(folder, _record(folder)["files"])
     return prompt, decoding
+
+
+def _check_unchanged(folder: Path, exported: dict[str, str]) -> None:
+    """Raise ValueError where a file is not what was exported; the card is for its readers to change."""
+    found = store.file_digests(folder)
+    changed = [name for name, digest in exported.items() if name != "README.md" and found.get(name) != digest]
+    if changed:
+        raise ValueError(
+            f"{folder / changed[0]} {'was changed after it was exported' if changed[0] in found else 'is missing'}. "
+            f"Export the model again, or fetch it again. If it was on purpose, remove {RECORD}, and give --prompt."
+        )
 
 
 def warnings(folder: Path) -> list[str]:
     """Return what is wrong with a model that was exported, and with those it was made from, in words."""
-    chain = _record(folder).get("chain", []) if (folder / RECORD).exists() else []
+    chain = _record(folder)["chain"] if (folder / RECORD).exists() else []
     return [one["facts"]["warning"] for one in chain if "warning" in one.get("facts", {})]
 
 
@@ -222,7 +233,13 @@ def _asking(folder: Path, template: str | None) -> tuple[config.Prompt, config.D
         return config.Prompt(template), config.Decoding()
     record = _record(folder)
     try:
-        prompt, decoding = config.Prompt(record["prompt"]["template"]), config.Decoding(**record["decoding"])
+        asked = config.Profile("").variant(  # which looks at every value
+            prompt__template=record["prompt"]["template"],
+            **{f"decoding__{name}": value for name, value in record["decoding"].items()},
+        )
+        prompt, decoding = asked.prompt, asked.decoding
+        if prompts.digest(prompt) != record["prompt"]["digest"]:
+            raise ValueError("the prompt was changed after it was exported")
     except (KeyError, TypeError, ValueError) as error:
         raise _damaged(folder, error) from None
     if template not in (None, prompt.template):
@@ -238,6 +255,11 @@ def _record(folder: Path) -> dict[str, Any]:
         record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
         if record["format"] != FORMAT:
             raise ValueError(f"format {record['format']} instead of {FORMAT}")
+        for name, kind in (("prompt", dict), ("decoding", dict), ("files", dict), ("chain", list)):
+            if not isinstance(record[name], kind):
+                raise ValueError(f"{name} is no {kind.__name__}")
+        if not all(isinstance(one, dict) for one in record["chain"]):
+            raise ValueError("chain holds what is no record of a product")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise _damaged(folder, error) from None
     return record
@@ -255,7 +277,8 @@ def _check_free(folder: Path, force: bool) -> None:
     if Path.cwd().is_relative_to(folder):
         raise ValueError(f"the export takes the place of a folder, and you are in it: {folder}. Give ./model.")
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
-        files.check_folder(folder, "the export")
+        files.check_replaced(folder, "the export")
+        _check_apart(folder)
         return
     if not folder.is_dir():
         raise ValueError(f"{folder} is a file. Give a folder that does not exist yet, or is empty.")
@@ -269,25 +292,13 @@ def _check_free(folder: Path, force: bool) -> None:
             f"{folder} holds more than an export: {foreign[0].relative_to(folder)} would be lost. Move it elsewhere, "
             "or give another folder."
         )
+    files.check_replaced(folder, "the export")
 
 
-@contextmanager
-def _replacing(folder: Path) -> Iterator[Path]:
-    """Give a folder beside to write into, which takes the place of `folder` when all went well."""
-    partial, old = (folder.absolute().with_name(f".{folder.absolute().name}.{kind}") for kind in ("partial", "old"))
-    for left_behind in (partial, old):  # by a kill
-        shutil.rmtree(left_behind, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
-        yield partial
-        if folder.exists():
-            folder.rename(old)
-        partial.rename(folder)
-        shutil.rmtree(old, ignore_errors=True)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-        if old.exists() and not folder.exists():
-            old.rename(folder)
+def _check_apart(folder: Path) -> None:
+    """Raise ValueError where a folder lies in a product of the study, which is to stay as it was made."""
+    if product := next((place for place in folder.parents if (place / store.RECORD).exists()), None):
+        raise ValueError(f"{folder} lies in a product of the study, {product}, which must not change. Give ./model.")
 
 
 def _first_line(error: BaseException) -> str:

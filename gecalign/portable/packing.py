@@ -64,10 +64,10 @@ def pack(profile: config.Profile, to: Path, target: Target) -> list[Path]:
     Raises:
         ValueError: the folder is in use; the model or the sentences are not here; a wheel cannot be had.
     """
-    files.check_folder(to, "the parts")
+    files.check_replaced(to, "the parts")
     if to.exists() and any(to.iterdir()):
         raise ValueError(f"{to} is not empty. Give a folder that does not exist yet.")
-    with tempfile.TemporaryDirectory() as scratch:
+    with files.replacing(to) as parts_folder, tempfile.TemporaryDirectory() as scratch:
         content = Path(scratch) / "content"
         _package(content / "package")
         _sources(profile, content / "runs")
@@ -76,11 +76,10 @@ def pack(profile: config.Profile, to: Path, target: Target) -> list[Path]:
         with tarfile.open(whole, "w") as archive:
             for path in sorted(content.rglob("*")):
                 archive.add(path, path.relative_to(content), recursive=False)
-        to.mkdir(parents=True, exist_ok=True)
-        parts = {path.name: store.file_digest(path) for path in _cut(whole, to)}
+        parts = {path.name: store.file_digest(path) for path in _cut(whole, parts_folder)}
         index = {"profile": profile.name, "digest": store.file_digest(whole), "parts": parts}
-    store.write_text(to / "parts.json", json.dumps(index, indent=1) + "\n")
-    shutil.copyfile(Path(__file__).with_name("start.py"), to / "start.py")
+        store.write_text(parts_folder / "parts.json", json.dumps(index, indent=1) + "\n")
+        shutil.copyfile(Path(__file__).with_name("start.py"), parts_folder / "start.py")
     return [to / "start.py", to / "parts.json", *(to / name for name in parts)]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Sequence
 from multiprocessing import get_context
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from gecalign import config
-from gecalign.runtime import processes, store
+from gecalign.runtime import files, processes, store
 from gecalign.runtime.console import duration
 from gecalign.settings import settings_digest
 from gecalign.study import Study, pieces
@@ -94,5 +95,9 @@ def _work(profile: config.Profile, wanted: Sequence[tuple[int, str]], to: Path, 
         if (seed, system) in there:
             continue
         start = time.monotonic()
-        pieces.write(Study(profile, seed, runs), system, to)
+        try:
+            pieces.write(Study(profile, seed, runs), system, to)
+        except (OSError, ValueError, store.StageError) as error:
+            processes.say(f"{_words((seed, system))}: {files.words(error) if isinstance(error, OSError) else error}")
+            sys.exit(1)
         processes.say(f"[piece] {_words((seed, system))} in {duration(time.monotonic() - start)}")

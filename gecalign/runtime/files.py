@@ -6,13 +6,14 @@ import errno
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 WAYS_OUT = {
     errno.ENOENT: "Check the spelling, and the folder that you are in.",
@@ -23,6 +24,7 @@ WAYS_OUT = {
     errno.EPERM: "Give a place that is yours, or ask for the right to it.",
     errno.EROFS: "Give a place on a disk that can be written.",
     errno.ENOSPC: "Free some space, or give a place on another disk.",
+    errno.EDQUOT: "Free some of what you are allowed to store, or give a place on another disk.",
     errno.ENAMETOOLONG: "Give a shorter name.",
 }
 
@@ -71,6 +73,66 @@ def writing(to: Path) -> Iterator[Path]:
             beside.unlink(missing_ok=True)
 
 
+@contextmanager
+def replacing(folder: Path) -> Iterator[Path]:
+    """Give a folder beside to write into, which takes the place of a folder when all went well.
+
+    So a folder is there whole, or as it was before, whoever else writes it meanwhile: the last one stays. It keeps its
+    permissions. What a kill left half done is cleared away by the next one; a folder that it had already taken out of
+    its place is put back.
+
+    Raises:
+        OSError: it cannot be written; the folder that is named is the one that was asked for.
+    """
+    folder = Path(os.path.realpath(folder))
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        beside = f".{folder.name}.gecalign-"
+        for left in [path for path in folder.parent.iterdir() if path.name.startswith(beside) and path.is_dir()]:
+            _clear_away(left, folder)
+        work = Path(tempfile.mkdtemp(prefix=beside, dir=folder.parent))
+        try:
+            with FileLock(work / "lock"):
+                (work / "new").mkdir()
+                yield work / "new"
+                _exchange(work, folder)
+        finally:
+            _put_back(work, folder)
+    except OSError as error:
+        if error.errno is None:
+            raise
+        raise OSError(error.errno, error.strerror, str(folder)) from error
+
+
+def _exchange(work: Path, folder: Path) -> None:
+    while True:
+        if folder.exists():
+            shutil.copymode(folder, work / "new")
+            folder.rename(work / "old")
+        try:
+            (work / "new").rename(folder)
+            return
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+            shutil.rmtree(work / "old", ignore_errors=True)  # another one was faster; the last one stays
+
+
+def _put_back(work: Path, folder: Path) -> None:
+    if (work / "old").exists() and not folder.exists():
+        (work / "old").rename(folder)
+    shutil.rmtree(work, ignore_errors=True)
+
+
+def _clear_away(work: Path, folder: Path) -> None:
+    """Finish what a kill left of `replacing`, unless somebody is at it."""
+    try:
+        with FileLock(work / "lock", timeout=0):
+            _put_back(work, folder)
+    except (OSError, Timeout):
+        pass
+
+
 def write_text(to: Path, text: str) -> None:
     """Write a file so that it is there whole or as it was, with the same line ends on every system."""
     with writing(to) as beside:
@@ -104,20 +166,31 @@ def check_file(to: Path, what: str) -> None:
     if to.is_dir():
         raise ValueError(f"{what}: {to} is a folder. Give the name of a file in it.")
     _check_place(to, what)
+    _check_place(Path(os.path.realpath(to)).parent, what)  # it is written beside, and renamed
 
 
-def check_folder(to: Path, what: str) -> None:
-    """Raise ValueError where a folder could not be made or written into, before there is something to write."""
+def check_folder(to: Path, what: str, writable: bool = True) -> None:
+    """Raise ValueError where a folder could not be made or written into, before there is something to write.
+
+    Args:
+        writable: False where it is only to be read: then there must be no file in its place.
+    """
     if to.exists() and not to.is_dir():
         raise ValueError(f"{what}: {to} is a file. Give a folder.")
-    _check_place(to, what)
+    _check_place(to, what, writable)
 
 
-def _check_place(to: Path, what: str) -> None:
+def check_replaced(to: Path, what: str) -> None:
+    """Raise ValueError where `replacing` could not put a folder in its place, before there is something to write."""
+    check_folder(to, what)
+    _check_place(Path(os.path.realpath(to)).parent, what)
+
+
+def _check_place(to: Path, what: str, writable: bool = True) -> None:
     there = next(place for place in (to, *to.absolute().parents) if place.exists())
     if there != to and not there.is_dir():
         raise ValueError(f"{what}: {there} is a file, so that there can be no {to}. Give another place.")
-    if not os.access(there, os.W_OK):
+    if writable and not os.access(there, os.W_OK):
         raise ValueError(f"{what}: {there} cannot be written by you. Give another place.")
 
 

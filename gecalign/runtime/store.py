@@ -42,6 +42,7 @@ from gecalign.runtime.files import write_text as write_text
 from gecalign.runtime.files import writing as writing
 
 RECORD = "stage.json"
+NAMED = "the environment variable GECALIGN_RUNS"  # where products are, where somebody says so
 VERSIONED_PACKAGES = (
     "gecalign",
     "torch",
@@ -116,7 +117,7 @@ def runs_folder(project: Path | None = None) -> Path:
     if not (named := os.environ.get("GECALIGN_RUNS")):
         return (project or project_folder()) / "runs"
     folder = files.path(named)
-    files.check_folder(folder, "the environment variable GECALIGN_RUNS")
+    files.check_folder(folder, NAMED, writable=False)  # it may be read where nothing is made
     return folder
 
 
@@ -171,6 +172,7 @@ def obtain(
         return loaded[folder]
     if processes.from_main(folder.exists):
         return load(folder)
+    files.check_folder(root, NAMED if os.environ.get("GECALIGN_RUNS") else "products (GECALIGN_RUNS says where)")
     with _alone(folder, name), bars.where_watched():
         if not processes.from_main(folder.exists):
             _make(folder, name, spec, make, announce, shared)
@@ -341,5 +343,7 @@ def _differences(recorded: Mapping[str, str], found: Mapping[str, str]) -> list[
 
 def _disk_is_full(error: BaseException) -> bool:
     # safetensors and torch.save report a full disk by exceptions of their own, which carry only words
-    words = ("No space left on device", "PytorchStreamWriter", "unexpected pos")
-    return getattr(error, "errno", None) == errno.ENOSPC or any(phrase in str(error) for phrase in words)
+    words = ("No space left on device", "Disk quota exceeded", "PytorchStreamWriter", "unexpected pos")
+    return getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or any(
+        phrase in str(error) for phrase in words
+    )

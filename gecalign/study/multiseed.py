@@ -83,12 +83,11 @@ def obtain(profile: str, seeds: int = 2, jobs: int | None = None) -> results.Res
 
 
 def publish(folder: Path, to: Path) -> None:
-    """Copy the files of results to where a repository keeps them, in place of older ones."""
+    """Copy the files of results to where a repository keeps them, all of them or none, in place of older ones."""
     if processes.is_main():
-        to.mkdir(parents=True, exist_ok=True)
-        for name in results.FILES:
-            with store.writing(to / name) as beside:
-                shutil.copyfile(folder / name, beside)
+        with results.renewing(to) as new:
+            for name in results.FILES:
+                shutil.copyfile(folder / name, new / name)
     processes.wait()
 
 

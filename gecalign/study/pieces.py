@@ -17,11 +17,11 @@ import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 
-from gecalign.runtime import store
+from gecalign.runtime import files, store
 from gecalign.settings import settings_digest
 from gecalign.study import accounts, results
 from gecalign.systems import UNTRAINED
@@ -83,15 +83,12 @@ def write(study: Study, system: str, folder: Path) -> Path:
         "scores": scores, **trained, **store.provenance(),
     }  # fmt: skip
     to = place(folder, study.seed, system)
-    partial = to.with_name(f".{system}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    results.write_table(pd.concat(rows, ignore_index=True), partial / "outputs.parquet")
-    if trained:
-        shutil.copyfile(study.trained(system).folder / "log.csv", partial / "log.csv")
-    store.write_text(partial / RECORD, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
-    shutil.rmtree(to, ignore_errors=True)
-    partial.rename(to)
+    with files.replacing(to) as partial:
+        results.write_table(pd.concat(rows, ignore_index=True), partial / "outputs.parquet")
+        if trained:
+            shutil.copyfile(study.trained(system).folder / "log.csv", partial / "log.csv")
+        record["files"] = store.file_digests(partial)
+        store.write_text(partial / RECORD, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
     return to
 
 
@@ -104,34 +101,51 @@ def read(folder: Path) -> list[Piece]:
     found = []
     for path in sorted(folder.glob(f"seed-*/[!.]*/{RECORD}")):  # hidden: one that is just being written
         try:
-            found.append(Piece(path.parent, json.loads(path.read_text(encoding="utf-8"))))
-            found[-1].key  # noqa: B018 - that it has one
-        except (ValueError, KeyError) as error:
+            piece = Piece(path.parent, json.loads(path.read_text(encoding="utf-8")))
+            piece.key  # noqa: B018 - that it has one
+            there = store.file_digests(path.parent)
+            if changed := [name for name, digest in piece.record["files"].items() if there.get(name) != digest]:
+                raise ValueError(f"{changed[0]} is not what was written")
+            found.append(piece)
+        except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{path} is damaged ({error!r}). Remove {path.parent}, and collect it again.") from None
     return sorted(found, key=lambda piece: (piece.record["seed"], piece.record["system"]))
 
 
-def merge(sources: Iterable[Path], to: Path) -> tuple[list[Piece], list[Piece]]:
-    """Copy pieces from several folders into one; return those that are new there, and those that were there already.
+class Merged(NamedTuple):
+    """What became of pieces that were to be merged."""
+
+    new: list[Piece]
+    known: list[Piece]  # the same was there
+    other: list[Piece]  # another result of the same system and seed was there, and stays
+
+
+def merge(sources: Iterable[Path], to: Path) -> Merged:
+    """Copy pieces from several folders into one; what is there already stays.
+
+    Two machines may well come to other results with the same seed, as they round differently.
 
     Raises:
-        ValueError: a folder holds none, or pieces are of different settings or sentences.
+        ValueError: a folder holds none, or pieces are of different settings or sentences, or damaged.
     """
     there = {piece.key: piece for piece in read(to)}
-    new, known = [], []
+    found = Merged([], [], [])
     for source in sources:
         if not (pieces := read(source)):
             raise ValueError(f"{source} holds no pieces: expected seed-<n>/<system>/{RECORD}.")
         for piece in pieces:
             _check_alike([*there.values(), piece])
             if piece.key in there:
-                known.append(piece)
+                same = there[piece.key].record["files"] == piece.record["files"]
+                (found.known if same else found.other).append(piece)
                 continue
             target = place(to, piece.record["seed"], piece.record["system"])
-            shutil.copytree(piece.folder, target, dirs_exist_ok=True)
+            with files.replacing(target) as partial:
+                for name in (*piece.record["files"], RECORD):
+                    shutil.copyfile(piece.folder / name, partial / name)
             there[piece.key] = Piece(target, piece.record)
-            new.append(there[piece.key])
-    return new, known
+            found.new.append(there[piece.key])
+    return found
 
 
 def assemble(folder: Path, systems: Sequence[str] = ()) -> results.Results:

@@ -30,7 +30,9 @@ itself, and `study.json` says under "inside" which seeds, commits and machine th
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -41,7 +43,7 @@ import numpy as np
 from gecalign import config, metrics
 from gecalign.corpus import jfleg
 from gecalign.metrics.predictions import Prediction
-from gecalign.runtime import store
+from gecalign.runtime import files, store
 from gecalign.settings import settings_digest
 from gecalign.study import accounts, diagnostics, mistakes
 from gecalign.study.evaluation import Outputs
@@ -301,8 +303,21 @@ def renew_inside(studies: Sequence[Study], folder: Path) -> None:
         raise ValueError(
             f"{folder} holds no results that could be renewed. Run the same command without --only-inside."
         )
-    _write_tables(studies, folder, INSIDE)
-    _write_record(_recorded_in(folder) | {"inside": _inside(studies)}, folder)
+    with renewing(folder) as new:
+        _write_tables(studies, new, INSIDE)
+        _write_record(_recorded_in(folder) | {"inside": _inside(studies)}, new)
+
+
+@contextmanager
+def renewing(folder: Path) -> Iterator[Path]:
+    """Give a copy of a folder of results, or an empty one, which takes its place when all went well.
+
+    So no table of one study ever stands beside the record of another.
+    """
+    with files.replacing(folder) as new:
+        if folder.exists():
+            shutil.copytree(folder, new, dirs_exist_ok=True)
+        yield new
 
 
 def _write_tables(studies: Sequence[Study], folder: Path, names: Sequence[str]) -> None:

@@ -46,7 +46,8 @@ RESULTS = (
     "sampled_gain", "sampled_gain_low", "sampled_gain_high", "greedy_corrected", "sampled_corrected",
     "chosen_step", "updates", "tokens", "seconds", "n", "commit", "torch",
 )  # fmt: skip
-COLUMNS = ("profile", "digest", "seed", "system", *SETTINGS, *RESULTS, "note")
+KEY = ("profile", "digest", "seed", "system")  # what tells trials apart
+COLUMNS = (*KEY, *SETTINGS, *RESULTS, "note")
 
 # The map of chapter 6.
 MAP_MISS = (0.0, 0.3, 0.5, 0.6)  # share of errors left in the demonstrations
@@ -59,6 +60,8 @@ def record(
 ) -> list[dict[str, Any]]:
     """Measure systems on dev and append a row for each to the log; what is in the log already is left out.
 
+    A row with all scores takes the place of one with greedy scores only.
+
     Args:
         greedy_only: no sampling, and no gain over SFT continued, which would have to be trained for it.
 
@@ -68,7 +71,7 @@ def record(
     if unknown := [system for system in systems if system not in TRAINED]:
         raise ValueError(f"{unknown[0]!r} is no trained system. Trained systems: {', '.join(TRAINED)}.")
     files.check_file(log, "--log")
-    known = processes.from_main(lambda: {_key(row) for row in read_rows(log)})
+    known = processes.from_main(lambda: {_key(row) for row in read_rows(log) if greedy_only or row["gain"]})
     rows = []
     for system in dict.fromkeys(systems):
         key = {
@@ -79,6 +82,7 @@ def record(
             **settings(study.profile),
         }
         if _key(key) in known:
+            processes.say(f"{system}: these settings are in {log} already.")
             continue
         rows.append({**key, **measure(study, system, greedy_only), "note": note})
         _append(rows[-1], log)
@@ -153,7 +157,8 @@ def read(log: Path) -> pd.DataFrame:
     """Return the log as a table, a row a trial."""
     import pandas as pd
 
-    return pd.read_csv(log, dtype={"digest": str})  # some look like numbers, 12e34567890 among them
+    rows = pd.read_csv(log, dtype={"digest": str})  # some look like numbers, 12e34567890 among them
+    return rows.drop_duplicates(list(KEY), keep="last", ignore_index=True)
 
 
 def read_rows(log: Path) -> list[dict[str, str]]:
@@ -169,7 +174,8 @@ def read_rows(log: Path) -> list[dict[str, str]]:
             f"{log} is no experiment log of this version: it has {found}; expected the columns {', '.join(COLUMNS)}. "
             "Give another file (--log): a new one is made."
         )
-    return [{name: str(value) for name, value in row.items()} for row in rows]
+    as_text = [{name: str(value) for name, value in row.items()} for row in rows]
+    return list({_key(row): row for row in as_text}.values())  # the last one with its settings
 
 
 def varying(log: pd.DataFrame, profile: config.Profile, system: str, *free: str, seed: int = 0) -> pd.DataFrame:
@@ -266,7 +272,7 @@ def _canonical(text: str) -> str:
 
 
 def _key(row: Mapping[str, str]) -> tuple[str, ...]:
-    return tuple(row[name] for name in ("profile", "digest", "seed", "system"))
+    return tuple(row[name] for name in KEY)
 
 
 def _append(row: Mapping[str, Any], log: Path) -> None:

@@ -25,6 +25,11 @@ def references(examples: Sequence[Example], prompt: config.Prompt) -> list[dict[
     return [_row(prompt, example.source, text) for example in examples for text in several(example.reference)]
 
 
+def first_references(examples: Sequence[Example], prompt: config.Prompt) -> list[dict[str, str]]:
+    """Return prompt and completion of one correct text a sentence: for a loss on dev, several would only cost more."""
+    return [_row(prompt, example.source, several(example.reference)[0]) for example in examples]
+
+
 def _row(prompt: config.Prompt, source: str, target: str) -> dict[str, str]:
     return {"prompt": prompts.render(prompt, source), "completion": prompts.completion(target)}
 

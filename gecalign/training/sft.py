@@ -13,7 +13,7 @@ from gecalign import config
 from gecalign.models.loading import Loaded
 from gecalign.models.memory import Rows
 from gecalign.training import arguments, estimates, loop
-from gecalign.training.rows import fitting, lengths, references
+from gecalign.training.rows import first_references, fitting, lengths
 from gecalign.training.setup import Run
 
 
@@ -61,7 +61,7 @@ def trainer(
             **arguments.shared(settings, settings.steps, run, fits),
         ),
         train_dataset=Dataset.from_list(list(rows)),
-        eval_dataset=Dataset.from_list(references(run.dev, run.asking.prompt) or list(rows[:1])),
+        eval_dataset=Dataset.from_list(first_references(run.dev, run.asking.prompt) or list(rows[:1])),
     )
     steps = arguments.evaluation_steps if evaluate_early else arguments.even_steps
     # the settings of the controls, which do not start from the base, are those of `config.Continued`

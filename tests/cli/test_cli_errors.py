@@ -6,10 +6,10 @@ from pathlib import Path
 import factories
 import pytest
 
-from gecalign import export, settings
+from gecalign import export, prompts, settings
 from gecalign.checks import doctor
 from gecalign.checks.patient import Check
-from gecalign.config import PROFILES
+from gecalign.config import PROFILES, Prompt
 from gecalign.report import html
 from gecalign.runtime import hub
 from gecalign.study import designs, sweep, trials
@@ -175,9 +175,9 @@ def test_a_damaged_record_of_an_export_is_named(message, tmp_path, record):
 
 
 def test_a_prompt_other_than_that_of_training_is_refused_with_what_to_leave_out(tmp_path):
-    (tmp_path / "gecalign.json").write_text(
-        json.dumps({"format": 1, "prompt": {"template": "A {source}:"}, "decoding": {"samples": 1}})
-    )
+    asked = {"template": "A {source}:", "digest": prompts.digest(Prompt("A {source}:"))}
+    record = {"format": 1, "prompt": asked, "decoding": {"samples": 1}, "chain": [], "files": {}}
+    (tmp_path / "gecalign.json").write_text(json.dumps(record))
     assert export.check(tmp_path, "A {source}:") == export.check(tmp_path)
     with pytest.raises(ValueError, match=r"--prompt is 'B {source}:'.*leave --prompt out"):
         export.check(tmp_path, "B {source}:")
@@ -207,10 +207,10 @@ def test_rows_are_appended_whole_and_the_log_of_the_project_is_one(tmp_path):
     header = (project / "group-sizes.csv").read_text().splitlines()[0]
     assert tuple(header.split(",")) == sweep.COLUMNS
     log = tmp_path / "log.csv"
-    row = dict.fromkeys(trials.COLUMNS, "x, y") | {"profile": "tiny"}
+    rows = [dict.fromkeys(trials.COLUMNS, "x, y") | {"profile": "tiny", "seed": seed} for seed in ("0", "1")]
     for count in (1, 2):
-        trials._append(row, log)
-        assert trials.read_rows(log) == [row] * count
+        trials._append(rows[count - 1], log)
+        assert trials.read_rows(log) == rows[:count]
     assert {path.name for path in tmp_path.iterdir() if not path.name.startswith(".log")} == {"log.csv"}
 
 

@@ -342,7 +342,7 @@ def test_an_export_that_cannot_take_its_place_leaves_the_earlier_one(study, copy
     ordinary = Path.rename
 
     def refusing(self: Path, target: Path) -> Path:
-        if self.name.endswith(".partial"):
+        if self.name == "new":
             raise PermissionError("no")
         return ordinary(self, target)
 
@@ -351,6 +351,65 @@ def test_an_export_that_cannot_take_its_place_leaves_the_earlier_one(study, copy
         export.export(study, "sft", copy, force=True)
     assert json.loads((copy / "gecalign.json").read_text())["system"] == "dpo"
     assert [path.name for path in copy.parent.iterdir()] == ["copy"]
+
+
+def test_weights_can_be_read_by_those_who_can_read_the_rest(study, copy):
+    for folder in (copy, study.sft().folder / "model"):
+        modes = {path.name: path.stat().st_mode & 0o777 for path in folder.glob("*.*")}
+        assert len(set(modes.values())) == 1, modes
+
+
+def test_a_product_of_the_study_is_no_place_for_an_export(study):
+    for inside in (".", "model", "a/b"):
+        with pytest.raises(ValueError, match=r"lies in a product of the study|is not empty"):
+            export.export(study, "sft", study.dpo().folder / inside / "exported" if inside != "model" else
+                          study.dpo().folder / "model")  # fmt: skip
+    study.dpo()
+
+
+@pytest.mark.parametrize("change", ["zeros", "gone"])
+def test_a_file_that_is_not_what_was_exported_is_noticed(copy, change):
+    weights = copy / "model.safetensors"
+    if change == "gone":
+        weights.unlink()
+    else:
+        raw = weights.read_bytes()
+        weights.write_bytes(raw[:-64] + bytes(64))
+    words = {"zeros": "model.safetensors was changed after it was exported", "gone": "model.safetensors is missing"}
+    with pytest.raises(ValueError, match=words[change]):
+        export.load(copy)
+
+
+def test_the_card_is_for_its_readers_to_change_and_hidden_files_are_not_ours(copy):
+    (copy / "README.md").write_text("# Mine\n")
+    (copy / ".gitattributes").touch()
+    export.load(copy)
+
+
+@pytest.mark.parametrize(
+    ("where", "value", "words"),
+    [
+        (("prompt", "template"), "{source}", "the prompt was changed after it was exported"),
+        (("prompt", "template"), 5, "prompt__template"),
+        (("prompt", "digest"), "x", "the prompt was changed"),
+        (("decoding", "max_new_tokens"), "64", "decoding__max_new_tokens"),
+        (("decoding", "max_new_tokens"), -5, "decoding__max_new_tokens must be at least 1 .* is -5"),
+        (("decoding", "beams"), 4, "no field 'beams'"),
+        (("decoding",), [], "decoding is no dict"),
+        (("chain",), [1], "chain holds what is no record"),
+        (("chain",), None, "chain is no list"),
+        (("files",), None, "files is no dict"),
+    ],
+)
+def test_a_record_that_was_changed_is_refused_with_its_name(copy, where, value, words):
+    record = json.loads((copy / "gecalign.json").read_text())
+    owner = record
+    for name in where[:-1]:
+        owner = owner[name]
+    owner[where[-1]] = value
+    (copy / "gecalign.json").write_text(json.dumps(record))
+    with pytest.raises(ValueError, match=rf"gecalign\.json cannot be read .*{words}"):
+        export.load(copy)
 
 
 class FakeHub:

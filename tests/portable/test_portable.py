@@ -142,6 +142,6 @@ def test_a_folder_with_pieces_of_other_settings_is_refused(tmp_path, monkeypatch
     monkeypatch.setenv("GECALIGN_RUNS", str(tmp_path / "runs"))
     place = pieces.place(tmp_path / "out", 0, "copy")
     place.mkdir(parents=True)
-    (place / pieces.RECORD).write_text(json.dumps({"system": "copy", "seed": 0, "settings": "other"}))
+    (place / pieces.RECORD).write_text(json.dumps({"system": "copy", "seed": 0, "settings": "other", "files": {}}))
     with pytest.raises(ValueError, match="is of other settings than smoke has now"):
         running.run(config.profile("smoke"), [0], tmp_path / "out")

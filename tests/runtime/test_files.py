@@ -1,3 +1,4 @@
+import errno
 import os
 from pathlib import Path
 from typing import get_args, get_type_hints
@@ -90,7 +91,114 @@ def test_a_file_is_no_place_for_a_folder(tmp_path):
     files.check_folder(tmp_path, "--output")
 
 
-@pytest.mark.parametrize(("number", "words"), [(2, "Check the spelling"), (20, "is a file"), (28, "Free some space")])
+def refusing(monkeypatch: pytest.MonkeyPatch, place: Path) -> None:
+    """Let a place be one that cannot be written; whoever runs the tests may be root, to whom all can."""
+    ordinary = os.access
+    monkeypatch.setattr(os, "access", lambda path, how: Path(path) != place and ordinary(path, how))
+
+
+def test_what_is_written_beside_needs_the_folder_around_it(tmp_path, monkeypatch):
+    (tmp_path / "report.html").touch()
+    (tmp_path / "model").mkdir()
+    refusing(monkeypatch, tmp_path)
+    with pytest.raises(ValueError, match=f"--html: {tmp_path} cannot be written by you"):
+        files.check_file(tmp_path / "report.html", "--html")
+    with pytest.raises(ValueError, match=f"the export: {tmp_path} cannot be written by you"):
+        files.check_replaced(tmp_path / "model", "the export")
+    files.check_folder(tmp_path / "model", "--output")  # written into, not replaced
+    files.check_folder(tmp_path, "GECALIGN_RUNS", writable=False)
+
+
+# --- Whole folders ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def model(tmp_path) -> Path:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "weights").write_text("good")
+    return folder
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def write(folder: Path, text: str) -> None:
+    with files.replacing(folder) as new:
+        (new / "weights").write_text(text)
+
+
+def test_a_folder_is_replaced_as_a_whole_and_keeps_its_permissions(model):
+    model.chmod(0o700)
+    (model / "more").touch()
+    write(model, "new")
+    assert names(model) == ["weights"]
+    assert (model / "weights").read_text() == "new"
+    assert model.stat().st_mode & 0o777 == 0o700
+    assert names(model.parent) == ["model"]
+    write(model.parent / "a" / "b", "first")
+    assert (model.parent / "a" / "b" / "weights").read_text() == "first"
+
+
+def test_a_folder_that_could_not_be_written_is_as_it_was_and_is_named(model):
+    def fails() -> None:
+        with files.replacing(model) as new:
+            (new / "weights").write_text("half")
+            raise OSError(28, "No space left on device", str(new / "weights"))
+
+    with pytest.raises(OSError, match="No space left") as caught:
+        fails()
+    assert caught.value.filename == str(model)
+    assert (model / "weights").read_text() == "good"
+    assert names(model.parent) == ["model"]
+
+
+def test_what_a_kill_left_is_put_back_or_cleared_away_and_nothing_else(model):
+    """Killed between the two renames: the earlier folder is out of its place."""
+    left = model.parent / ".model.gecalign-x1"
+    (left / "new").mkdir(parents=True)
+    model.rename(left / "old")
+    own = model.parent / ".model.old"
+    own.mkdir()
+    with pytest.raises(OSError, match="No space"), files.replacing(model):
+        raise OSError(28, "No space left on device")
+    assert (model / "weights").read_text() == "good"
+    assert names(model.parent) == [".model.old", "model"]
+
+
+def test_of_two_that_write_a_folder_at_once_the_last_one_stays_whole(model):
+    with files.replacing(model) as first:
+        (first / "weights").write_text("first")
+        (first / "of the first").touch()
+        with files.replacing(model) as second:
+            (second / "weights").write_text("second")
+        assert (model / "weights").read_text() == "second"
+        assert (first / "weights").read_text() == "first"
+    assert names(model) == ["of the first", "weights"]
+    assert names(model.parent) == ["model"]
+
+
+def test_a_folder_that_came_in_between_is_replaced_too(model, monkeypatch):
+    ordinary, fast = Path.rename, []
+
+    def renamed(self: Path, target: Path) -> Path:
+        if self.name == "new" and not fast:
+            fast.append(self)
+            model.mkdir()
+            (model / "of another").touch()
+        return ordinary(self, target)
+
+    monkeypatch.setattr(Path, "rename", renamed)
+    write(model, "new")
+    assert names(model) == ["weights"]
+    assert names(model.parent) == ["model"]
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [(2, "Check the spelling"), (20, "is a file"), (28, "Free some space"), (errno.EDQUOT, "Free some")],
+)
 def test_what_the_system_refuses_is_said_with_the_file_and_a_way_out(number, words):
     said = files.words(OSError(number, os.strerror(number), "some/name.txt"))
     assert said.startswith(f"some/name.txt: {os.strerror(number)[0].lower()}{os.strerror(number)[1:]}. ")

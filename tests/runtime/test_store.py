@@ -290,6 +290,18 @@ def test_products_are_kept_in_the_project_from_anywhere_inside(tmp_path, monkeyp
     assert store.runs_folder() == Path("/elsewhere")
 
 
+def test_what_is_finished_is_read_where_nothing_can_be_written(tmp_path, monkeypatch):
+    runs = tmp_path / "runs"
+    made = store.obtain(runs, "stage", SPEC, writer("x"))
+    ordinary = os.access  # whoever runs the tests may be root, to whom everything can be written
+    monkeypatch.setattr(os, "access", lambda path, how: Path(path) != runs and ordinary(path, how))
+    monkeypatch.setenv("GECALIGN_RUNS", str(runs))
+    assert store.runs_folder() == runs
+    assert store.obtain(runs, "stage", SPEC, writer("x")).content == made.content
+    with pytest.raises(ValueError, match=f"the environment variable GECALIGN_RUNS: {runs} cannot be written by you"):
+        store.obtain(runs, "other", SPEC, writer("x"))
+
+
 def test_the_record_says_with_what_and_how_long(tmp_path):
     start = time.time()
     record = store.obtain(tmp_path, "stage", SPEC, writer("x")).record

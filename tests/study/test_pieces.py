@@ -2,11 +2,13 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from gecalign import metrics
+from gecalign.runtime import store
 from gecalign.study import pieces, results
 
 SYSTEMS = ("copy", "base", "sft", "sft-continued", "dpo", "grpo")
@@ -83,12 +85,51 @@ def test_pieces_of_several_machines_come_together(folder, tmp_path):
     shutil.copytree(folder / "seed-0", one / "seed-0")
     shutil.copytree(folder / "seed-1", other / "seed-1")
     shutil.copytree(folder / "seed-0" / "sft", other / "seed-0" / "sft")
-    new, known = pieces.merge([one, other], home)
-    assert [piece.key for piece in known] == [("sft", 0)]
-    assert len(new) == len(pieces.read(folder))
+    found = pieces.merge([one, other], home)
+    assert [piece.key for piece in found.known] == [("sft", 0)]
+    assert len(found.new) == len(pieces.read(folder))
     assert pieces.assemble(home).seeds == [0, 1]
-    again, known = pieces.merge([one], home)
-    assert (again, [piece.key for piece in known]) == ([], [piece.key for piece in pieces.read(one)])
+    again = pieces.merge([one], home)
+    assert (again.new, again.other) == ([], [])
+    assert [piece.key for piece in again.known] == [piece.key for piece in pieces.read(one)]
+
+
+def test_another_result_of_the_same_seed_is_told_and_left_out(folder, copied, tmp_path):
+    write_again(copied / "seed-0" / "dpo", "log.csv", "step,loss\n1,0.5\n")
+    home = tmp_path / "home"
+    pieces.merge([folder], home)
+    found = pieces.merge([copied], home)
+    assert [piece.key for piece in found.other] == [("dpo", 0)]
+    assert ("dpo", 0) not in [piece.key for piece in found.known]
+    assert (home / "seed-0" / "dpo" / "log.csv").read_bytes() == (folder / "seed-0" / "dpo" / "log.csv").read_bytes()
+
+
+def write_again(piece: Path, name: str, text: str) -> None:
+    """Write a file of a piece, as if it had been made so."""
+    (piece / name).write_text(text)
+    record = json.loads((piece / pieces.RECORD).read_text())
+    record["files"][name] = store.file_digest(piece / name)
+    (piece / pieces.RECORD).write_text(json.dumps(record))
+
+
+def test_collecting_that_a_full_disk_cuts_off_leaves_no_piece_and_goes_on(folder, tmp_path, monkeypatch):
+    home, ordinary = tmp_path / "home", shutil.copyfile
+
+    def full(source: Path, to: Path) -> None:
+        if "dpo" in source.parts and source.name == "log.csv":
+            to.write_bytes(source.read_bytes()[:10])
+            raise OSError(28, "No space left on device", str(to))
+        ordinary(source, to)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "copyfile", full)
+        with pytest.raises(OSError, match="No space left") as caught:
+            pieces.merge([folder], home)
+    assert caught.value.filename == str(home / "seed-0" / "dpo")
+    assert ("dpo", 0) not in [piece.key for piece in pieces.read(home)]
+    pieces.merge([folder], home)
+    assert [piece.key for piece in pieces.read(home)] == [piece.key for piece in pieces.read(folder)]
+    assert pieces.assemble(home).seeds == [0, 1]
 
 
 @pytest.mark.parametrize(("name", "words"), [("settings", "other settings"), ("data", "other sentences")])
@@ -103,8 +144,25 @@ def test_what_cannot_be_compared_is_not_put_together(copied, tmp_path, name, wor
 
 def test_a_piece_that_a_kill_left_half_written_is_none(copied):
     expected = [piece.key for piece in pieces.read(copied)]
-    shutil.copytree(copied / "seed-1" / "dpo", copied / "seed-1" / ".raft.partial")
+    shutil.copytree(copied / "seed-1" / "dpo", copied / "seed-1" / ".raft.gecalign-x1" / "new")
     assert [piece.key for piece in pieces.read(copied)] == expected
+
+
+@pytest.mark.parametrize("record", ["[]", "null", "{}", '{"system": "dpo", "seed": 1}'])
+def test_what_is_no_record_of_a_piece_is_named(copied, record):
+    (copied / "seed-1" / "dpo" / pieces.RECORD).write_text(record)
+    with pytest.raises(ValueError, match=r"seed-1/dpo/piece.json is damaged"):
+        pieces.read(copied)
+
+
+def test_a_piece_whose_files_are_cut_off_is_named(copied):
+    path = copied / "seed-1" / "dpo" / "outputs.parquet"
+    path.write_bytes(path.read_bytes()[:-4])
+    with pytest.raises(ValueError, match=r"damaged.*outputs.parquet is not what was written"):
+        pieces.read(copied)
+    path.unlink()
+    with pytest.raises(ValueError, match=r"damaged.*outputs.parquet is not what was written"):
+        pieces.read(copied)
 
 
 def test_a_damaged_piece_is_named(copied):

@@ -12,7 +12,7 @@ import pytest
 from gecalign import config, metrics
 from gecalign.corpus import data
 from gecalign.settings import settings_digest
-from gecalign.study import results
+from gecalign.study import multiseed, results
 from gecalign.systems import RECORDED, UNTRAINED
 
 COMMITTED = Path(__file__).resolve().parents[2] / "results"
@@ -215,3 +215,28 @@ def test_results_are_not_replaced_by_what_was_tried_or_has_fewer_seeds(tmp_path,
             results.check_replaced(tmp_path, tried, seeds)
     else:
         results.check_replaced(tmp_path, tried, seeds)
+
+
+def test_results_are_published_as_a_whole_or_not_at_all(small_study, tmp_path, monkeypatch):
+    """Else tables of one study could stand under the record of another."""
+    kept = tmp_path / "results"
+    kept.mkdir()
+    for name in results.FILES:
+        (kept / name).write_text("old")
+    (kept / "notes.md").write_text("mine")
+    ordinary = shutil.copyfile
+
+    def full(source: Path | str, to: Path | str, **options: bool) -> None:
+        if Path(source) == small_study.folder / results.FILES[3]:
+            raise OSError(28, "No space left on device", str(to))
+        ordinary(source, to, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "copyfile", full)
+        with pytest.raises(OSError, match="No space left"):
+            multiseed.publish(small_study.folder, kept)
+    assert {path.read_text() for path in kept.iterdir()} == {"old", "mine"}
+    multiseed.publish(small_study.folder, kept)
+    assert all((kept / n).read_bytes() == (small_study.folder / n).read_bytes() for n in results.FILES)
+    assert (kept / "notes.md").read_text() == "mine"
+    assert [path.name for path in tmp_path.iterdir()] == ["results"]

@@ -7,15 +7,17 @@ import pandas as pd
 import pytest
 
 from gecalign.config import profile
+from gecalign.settings import settings_digest
 from gecalign.study import Study, trials
 
 TINY = profile("tiny")
 
 
 def row(system: str, gain: float, seed: int = 0, **changes: object) -> dict[str, object]:
-    settings = trials.settings(TINY.variant(**changes))
-    return dict.fromkeys(trials.COLUMNS, "") | settings | {
-        "profile": "tiny", "seed": seed, "system": system, "gain": gain, "greedy": 70.0,
+    changed = TINY.variant(**changes)
+    return dict.fromkeys(trials.COLUMNS, "") | trials.settings(changed) | {
+        "profile": "tiny", "digest": settings_digest(changed), "seed": seed, "system": system,
+        "gain": gain, "greedy": 70.0,
     }  # fmt: skip
 
 
@@ -132,3 +134,18 @@ def test_a_system_that_is_asked_for_twice_is_one_row(tmp_path, monkeypatch):
     study, log = Study("smoke", 0, tmp_path / "runs"), tmp_path / "log.csv"
     assert len(trials.record(study, ["sft", "dpo", "sft"], log)) == 2
     assert [row["system"] for row in trials.read_rows(log)] == ["sft", "dpo"]
+
+
+def test_all_scores_take_the_place_of_greedy_ones_and_what_is_known_is_said(tmp_path, monkeypatch, capsys):
+    full = dict.fromkeys(trials.RESULTS, 1.0)
+    greedy = full | dict.fromkeys(("gain", "sampled", "gain_low", "sampled_gain"), "")
+    monkeypatch.setattr(trials, "measure", lambda study, system, greedy_only: greedy if greedy_only else full)
+    study, log = Study("smoke", 0, tmp_path / "runs"), tmp_path / "log.csv"
+    assert len(trials.record(study, ["dpo"], log, greedy_only=True)) == 1
+    assert trials.record(study, ["dpo"], log, greedy_only=True) == []
+    assert f"dpo: these settings are in {log} already." in capsys.readouterr().err
+    assert len(trials.record(study, ["dpo"], log)) == 1
+    assert [row["gain"] for row in trials.read_rows(log)] == ["1.0"]
+    assert trials.read(log)["gain"].tolist() == [1.0]
+    assert trials.record(study, ["dpo"], log, greedy_only=True) == []  # these are among the known ones
+    assert trials.record(study, ["dpo"], log) == []

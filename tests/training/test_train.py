@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -33,7 +34,7 @@ from gecalign.runtime import processes
 from gecalign.study import Study
 from gecalign.training import arguments, estimates, loop
 from gecalign.training import sft as by_sft
-from gecalign.training.rows import demonstrations, fitting, references
+from gecalign.training.rows import demonstrations, first_references, fitting, references
 
 # 37 rows make epochs of 5 updates, of which the last has 5 rows; 12 updates end within the third epoch
 SETTINGS = SFT(steps=12, batch_size=8, learning_rate=1e-2, warmup_steps=2, evaluations=4)
@@ -101,6 +102,9 @@ def test_training_sees_the_demonstrations_and_dev_the_references():
     assert demonstrations(hasty, PROMPT)[0]["completion"] == " She goes and he go."
     assert references(hasty, PROMPT)[0]["completion"] == " She goes and he goes."
     assert demonstrations(hasty, PROMPT)[0].keys() == {"prompt", "completion"}
+    several = [replace(hasty[0], reference=("She goes and he goes.", "They go."))]
+    assert [row["completion"] for row in references(several, PROMPT)] == [" She goes and he goes.", " They go."]
+    assert first_references(several, PROMPT) == references(hasty, PROMPT)
 
 
 def mean_nll(base: Path, rows, completion_only: bool) -> float:
