@@ -74,5 +74,6 @@ def collect(
     for piece in found.other:
         name, seed = piece.key
         console.tell(f"{name}, seed {seed}, of {piece.folder} has another result than the one in {to}, which stays.")
-    left_out = f", {len(found.other)} left out" if found.other else ""
-    console.tell(f"{len(found.new)} new, {len(found.known)} known already{left_out}, {len(pieces.read(to))} in all in {to}")
+    counts = f"{len(found.new)} new, {len(found.known)} known already"
+    counts += f", {len(found.other)} left out" if found.other else ""
+    console.tell(f"{counts}, {len(pieces.read(to))} in all in {to}")
