@@ -32,7 +32,7 @@ METRICS = {metric.name: metric for metric in metrics.METRICS}
 
 
 @dataclass(frozen=True, slots=True)
-class Prediction:
+class Expectation:
     """How the score of a system is expected to differ from that of another, on the test set, greedy, over seeds.
 
     Args:
@@ -84,7 +84,7 @@ class Prediction:
 class Judgement:
     """What came of a prediction."""
 
-    prediction: Prediction
+    expectation: Expectation
     found: Difference
     p_value: float  # of the difference, corrected for all differences that were predicted
     verdict: Verdict
@@ -92,17 +92,17 @@ class Judgement:
     @property
     def as_large_as_expected(self) -> bool:
         """Whether the difference that was found lies where it was expected."""
-        return self.prediction.low <= self.found.estimate <= self.prediction.high
+        return self.expectation.low <= self.found.estimate <= self.expectation.high
 
 
-def read(path: Path) -> list[Prediction]:
+def read(path: Path) -> list[Expectation]:
     """Read predictions from a table.
 
     Raises:
-        ValueError: a column is missing, a row is no prediction, or two have one name.
+        ValueError: a column is missing, a row is no expectation, or two have one name.
     """
-    columns = [field.name for field in fields(Prediction)]
-    predictions: dict[str, Prediction] = {}
+    columns = [field.name for field in fields(Expectation)]
+    predictions: dict[str, Expectation] = {}
     with path.open(encoding="utf-8", newline="") as file:
         reader = csv.DictReader(file)
         if missing := [name for name in columns if name not in (reader.fieldnames or ())]:
@@ -111,7 +111,7 @@ def read(path: Path) -> list[Prediction]:
             try:
                 numbers = {name: float(row[name]) for name in NUMBERS}
                 words = {name: row[name] for name in columns if name not in numbers}
-                found = Prediction(**words, **numbers)  # type: ignore[arg-type]
+                found = Expectation(**words, **numbers)  # type: ignore[arg-type]
             except (TypeError, ValueError) as error:
                 raise ValueError(f"{path}, prediction {number} ({row['name']}): {error}") from None
             if found.name in predictions:
@@ -120,7 +120,7 @@ def read(path: Path) -> list[Prediction]:
     return list(predictions.values())
 
 
-def differences(predictions: Sequence[Prediction], results: Results) -> dict[str, Difference]:
+def differences(predictions: Sequence[Expectation], results: Results) -> dict[str, Difference]:
     """Return what the results say to each prediction, by its name; those whose systems were not run are left out."""
     there = set(results.record["systems"])
     return {
@@ -134,7 +134,7 @@ def differences(predictions: Sequence[Prediction], results: Results) -> dict[str
     }
 
 
-def judge(predictions: Sequence[Prediction], results: Results) -> list[Judgement]:
+def judge(predictions: Sequence[Expectation], results: Results) -> list[Judgement]:
     """Return what came of each prediction whose systems were run."""
     found = differences(predictions, results)
     of_sides = [p.name for p in predictions if p.side and p.name in found]
@@ -147,18 +147,18 @@ def judge(predictions: Sequence[Prediction], results: Results) -> list[Judgement
     ]
 
 
-def verdict(prediction: Prediction, found: Difference, p_value: float) -> Verdict:
+def verdict(expectation: Expectation, found: Difference, p_value: float) -> Verdict:
     """Return what a difference says of a prediction.
 
     Args:
         p_value: of the difference, corrected for the number of differences that are predicted.
     """
-    matters_not = compare.equivalence(found, prediction.margin).equivalent
+    matters_not = compare.equivalence(found, expectation.margin).equivalent
     shown = p_value <= ALPHA
-    if prediction.side == 0:
+    if expectation.side == 0:
         return "reproduced" if matters_not else "not here" if shown else "cannot be seen"
     if matters_not:
         return "not here"
     if not shown:
         return "cannot be seen"
-    return "reproduced" if found.estimate * prediction.side > 0 else "not here"
+    return "reproduced" if found.estimate * expectation.side > 0 else "not here"

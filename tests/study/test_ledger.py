@@ -14,9 +14,9 @@ from gecalign import metrics
 from gecalign.statistics import compare, seeds
 from gecalign.statistics.compare import Difference, Interval
 from gecalign.study import ledger, results
-from gecalign.study.ledger import Prediction
+from gecalign.study.ledger import Expectation
 
-MORE = Prediction("dpo", "DPO gains.", "dpo", "sft-continued", "GLEU", 1.0, 5.0, 1.0, 1.5, "as on tiny")
+MORE = Expectation("dpo", "DPO gains.", "dpo", "sft-continued", "GLEU", 1.0, 5.0, 1.0, 1.5, "as on tiny")
 LESS = replace(MORE, low=-5.0, high=-1.0)
 SAME = replace(MORE, low=-0.5, high=0.5)
 
@@ -88,7 +88,7 @@ def test_the_side_is_where_the_difference_is_expected():
     assert replace(MORE, low=0.0, high=0.0).side == 0
 
 
-def write(path: Path, *predictions: Prediction, **changes: str) -> Path:
+def write(path: Path, *predictions: Expectation, **changes: str) -> Path:
     rows = [{name: str(value) for name, value in asdict(one).items()} | changes for one in predictions]
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, rows[0])
@@ -110,7 +110,7 @@ def test_a_row_that_is_no_prediction_is_named(tmp_path):
     (tmp_path / "p.csv").write_text("name,claim\na,b\n")
     with pytest.raises(ValueError, match="no column 'system'"):
         ledger.read(tmp_path / "p.csv")
-    (tmp_path / "p.csv").write_text(",".join(field.name for field in fields(Prediction)) + "\nshort,row\n")
+    (tmp_path / "p.csv").write_text(",".join(field.name for field in fields(Expectation)) + "\nshort,row\n")
     with pytest.raises(ValueError, match=r"prediction 1 \(short\)"):
         ledger.read(tmp_path / "p.csv")
 
@@ -119,7 +119,7 @@ def test_predictions_are_judged_over_seeds_with_what_was_run(small_study):
     found = results.load(small_study.folder, small_study.profile)
     other = replace(MORE, name="copy", system="copy", against="sft", metric="BLEU")
     not_run = replace(MORE, name="rloo", system="rloo")
-    judged = {one.prediction.name: one for one in ledger.judge([MORE, other, not_run], found)}
+    judged = {one.expectation.name: one for one in ledger.judge([MORE, other, not_run], found)}
     assert list(judged) == ["dpo", "copy"]
     scored = [found.statistics(metrics.gleu, system) for system in ("dpo", "sft-continued")]
     own = seeds.paired_differences({"dpo": scored[0]}, scored[1], metrics.gleu.score)["dpo"]
@@ -134,7 +134,7 @@ def test_differences_that_are_predicted_are_corrected_for_their_number(small_stu
     found = results.load(small_study.folder, small_study.profile)
     predictions = [MORE, replace(LESS, name="grpo", system="grpo"), replace(SAME, name="same", system="raft")]
     raw = {name: one.p_value for name, one in ledger.differences(predictions, found).items()}
-    judged = {one.prediction.name: one.p_value for one in ledger.judge(predictions, found)}
+    judged = {one.expectation.name: one.p_value for one in ledger.judge(predictions, found)}
     assert judged["same"] == raw["same"]  # none was predicted
     assert {name: judged[name] for name in ("dpo", "grpo")} == compare.holm({n: raw[n] for n in ("dpo", "grpo")})
 
