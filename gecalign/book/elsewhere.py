@@ -113,11 +113,12 @@ def load(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
 def described(builds: pd.DataFrame) -> pd.DataFrame:
     """Return the builds as readers see them: what was asked of PyTorch, the seed, what sentences became, BLEU."""
     columns = {"seed": "seed", "shown": "shown", "not shown": "not shown", "contradicted": "contradicted",
-               "record and arithmetic": "others hold", "sft": "SFT", "dpo": "DPO", "grpo": "GRPO"}  # fmt: skip
+               "record and arithmetic": "others", "sft": "SFT", "dpo": "DPO", "grpo": "GRPO"}  # fmt: skip
     shown = builds[list(columns)].rename(columns=columns).round(1)
     names = [Arithmetic(c, t).name for c, t in zip(builds["capability"], builds["threads"], strict=True)]
     shown.insert(0, "arithmetic", names)
-    shown.insert(2, "ended well", builds["ended well"].map({True: "yes", False: "no"}))
+    if not builds["ended well"].all():
+        shown.insert(2, "ended well", builds["ended well"].map({True: "yes", False: "no"}))
     return shown.set_axis(range(1, len(shown) + 1))
 
 
