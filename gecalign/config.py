@@ -571,7 +571,7 @@ SMOLLM2_135M = Profile(
         batch_tokens=8192,  # more is no faster on two cores
     ),
     sft=SFT(
-        steps=60,  # on dev nothing is gained beyond 30, and little beyond 7
+        steps=60,  # one run had GLEU 45.3, 43.6, 46.5 and 45.6 on dev after 7, 15, 30 and 60
         batch_size=16,
         learning_rate=1e-4,  # as in smollm-135m
         warmup_steps=4,

@@ -82,12 +82,13 @@ def replacing(folder: Path) -> Iterator[Path]:
     its place is put back.
 
     Raises:
-        OSError: it cannot be written; the folder that is named is the one that was asked for.
+        OSError: it cannot be written; the folder that is named is the one that was asked for. What could not be read
+            for it keeps its name.
     """
     folder = Path(os.path.realpath(folder))
+    beside = f".{folder.name}.gecalign-"
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        beside = f".{folder.name}.gecalign-"
         for left in [path for path in folder.parent.iterdir() if path.name.startswith(beside) and path.is_dir()]:
             _clear_away(left, folder)
         work = Path(tempfile.mkdtemp(prefix=beside, dir=folder.parent))
@@ -99,7 +100,9 @@ def replacing(folder: Path) -> Iterator[Path]:
         finally:
             _put_back(work, folder)
     except OSError as error:
-        if error.errno is None:
+        # copying names the source, even where it is the disk of the target that is full
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        if error.errno is None or not (full or str(folder.parent / beside) in str(error.filename)):
             raise
         raise OSError(error.errno, error.strerror, str(folder)) from error
 

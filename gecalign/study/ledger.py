@@ -86,7 +86,7 @@ class Judgement:
 
     expectation: Expectation
     found: Difference
-    p_value: float  # of the difference, corrected for all differences that were predicted
+    p_value: float  # of the difference; where one was predicted, corrected for their number
     verdict: Verdict
 
     @property
@@ -137,14 +137,10 @@ def differences(predictions: Sequence[Expectation], results: Results) -> dict[st
 def judge(predictions: Sequence[Expectation], results: Results) -> list[Judgement]:
     """Return what came of each prediction whose systems were run."""
     found = differences(predictions, results)
-    of_sides = [p.name for p in predictions if p.side and p.name in found]
-    corrected = compare.holm({name: found[name].p_value for name in of_sides})
-    return [
-        Judgement(p, found[p.name], p_value, verdict(p, found[p.name], p_value))
-        for p in predictions
-        if p.name in found
-        for p_value in [corrected.get(p.name, found[p.name].p_value)]
-    ]
+    run = [p for p in predictions if p.name in found]
+    p_values = {name: one.p_value for name, one in found.items()}
+    p_values |= compare.holm({p.name: p_values[p.name] for p in run if p.side})
+    return [Judgement(p, found[p.name], p_values[p.name], verdict(p, found[p.name], p_values[p.name])) for p in run]
 
 
 def verdict(expectation: Expectation, found: Difference, p_value: float) -> Verdict:

@@ -179,12 +179,16 @@ def read_rows(log: Path) -> list[dict[str, str]]:
 
 
 def varying(log: pd.DataFrame, profile: config.Profile, system: str, *free: str, seed: int = 0) -> pd.DataFrame:
-    """Return the trials of a system that have the profile's own settings but for those named in `free`."""
+    """Return the trials of a system that have the profile's own settings but for those named in `free`.
+
+    Those with greedy scores only, or by another metric, cannot stand beside the others.
+    """
     fixed = {name: value for name, value in settings(profile).items() if name not in free}
     texts = log.astype(object).where(log.notna(), "").map(str)
     chosen = (texts["profile"] == profile.name) & (log["system"] == system) & (log["seed"] == seed)
     for name, wanted in fixed.items():
         chosen &= texts[name].map(_canonical) == _canonical(wanted)
+    chosen &= log["gain"].notna() & (log["metric"] == profile.yardstick.metric)
     return log[chosen].sort_values(list(free))
 
 
@@ -240,7 +244,7 @@ def attempts(log: pd.DataFrame, miss: float, steps: int) -> pd.DataFrame:
     import pandas as pd
 
     tried = log[(log["data.miss"] == miss) & (log["sft.steps"] == steps) & log["system"].isin(["dpo", "grpo"])]
-    tried = tried[tried["seed"] == 0].sort_values("last")
+    tried = tried[(tried["seed"] == 0) & (tried["metric"] == "bleu")].sort_values("last")
     rows = [
         {
             "method": row["system"].upper(),

@@ -138,6 +138,17 @@ def test_a_run_that_breaks_says_where_and_keeps_what_is_finished(tmp_path, monke
     assert [piece.key for piece in pieces.read(tmp_path / "out")] == [("base", 0), ("copy", 0)]
 
 
+def test_a_disk_that_is_full_ends_the_work_in_a_line(tmp_path, monkeypatch, capsys):
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device", "out/seed-0/copy")
+
+    monkeypatch.setattr(pieces, "write", full)
+    with pytest.raises(SystemExit) as ended:
+        running._work(config.profile("smoke"), [(0, "copy")], tmp_path / "out", tmp_path / "runs")
+    assert ended.value.code == 1
+    assert "copy (seed 0): out/seed-0/copy: no space left on device. Free some space" in capsys.readouterr().err
+
+
 def test_a_folder_with_pieces_of_other_settings_is_refused(tmp_path, monkeypatch):
     monkeypatch.setenv("GECALIGN_RUNS", str(tmp_path / "runs"))
     place = pieces.place(tmp_path / "out", 0, "copy")

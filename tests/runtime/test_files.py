@@ -154,6 +154,18 @@ def test_a_folder_that_could_not_be_written_is_as_it_was_and_is_named(model):
     assert names(model.parent) == ["model"]
 
 
+def test_what_cannot_be_read_for_a_folder_keeps_its_name_and_a_full_disk_is_the_folders(model, tmp_path):
+    def fails(error: OSError) -> str:
+        with pytest.raises(OSError, match="Permission|No space") as caught, files.replacing(model):
+            raise error
+        return caught.value.filename
+
+    source = str(tmp_path / "source")
+    assert fails(PermissionError(errno.EACCES, "Permission denied", source)) == source
+    assert fails(OSError(errno.ENOSPC, "No space left on device", source)) == str(model)  # as shutil.copyfile has it
+    assert (model / "weights").read_text() == "good"
+
+
 def test_what_a_kill_left_is_put_back_or_cleared_away_and_nothing_else(model):
     """Killed between the two renames: the earlier folder is out of its place."""
     left = model.parent / ".model.gecalign-x1"

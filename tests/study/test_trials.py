@@ -17,7 +17,7 @@ def row(system: str, gain: float, seed: int = 0, **changes: object) -> dict[str,
     changed = TINY.variant(**changes)
     return dict.fromkeys(trials.COLUMNS, "") | trials.settings(changed) | {
         "profile": "tiny", "digest": settings_digest(changed), "seed": seed, "system": system,
-        "gain": gain, "greedy": 70.0,
+        "gain": gain, "metric": "bleu", "greedy": 70.0,
     }  # fmt: skip
 
 
@@ -51,6 +51,18 @@ def test_the_map_holds_the_trials_with_the_profiles_own_settings_and_no_others(l
     assert found.loc[200, 0.0] == -1.0
     assert pd.isna(found.loc[200, 0.6])
     assert trials.map_table(trials.read(log), TINY, "dpo", seed=1).loc[600, 0.6] == 7.0
+
+
+def test_quick_trials_and_those_by_another_metric_are_not_among_the_others():
+    rows = [
+        row("dpo", 5.0), row("dpo", 9.0, dpo__beta=0.2) | {"gain": ""},
+        row("dpo", 9.0, dpo__beta=0.3) | {"metric": "gleu"},
+    ]  # fmt: skip
+    assert trials.varying(numbers(rows), TINY, "dpo", "dpo.beta")["gain"].tolist() == [5.0]
+    in_gleu = TINY.variant(yardstick__metric="gleu")
+    assert trials.varying(numbers(rows), in_gleu, "dpo", "dpo.beta")["gain"].tolist() == [9.0]
+    tried = [row("dpo", 0, data__miss=0.6, sft__steps=600) | {"last": 50.0, "metric": m} for m in ("bleu", "gleu")]
+    assert len(trials.attempts(numbers(tried), 0.6, 600)) == 1
 
 
 def test_a_star_marks_an_interval_without_zero():

@@ -426,3 +426,11 @@ def test_before_weights_are_sharded_time_is_measured_with_one_row(base, tmp_path
     monkeypatch.setattr(processes, "sharded", lambda: True)
     estimates.seconds_per_update(trainer)
     assert seen == [8, 1]
+
+
+def test_the_dev_loss_is_of_one_reference_a_sentence(base, tmp_path):
+    several = [replace(example, reference=(example.reference, "Another.")) for example in DEV]
+    trainer = by_sft.trainer(loading.load(base), demonstrations(ROWS, PROMPT), SETTINGS, run(tmp_path, dev=several))
+    alone = by_sft.trainer(loading.load(base), demonstrations(ROWS, PROMPT), SETTINGS, run(tmp_path, dev=DEV))
+    assert len(trainer.eval_dataset) == len(DEV)
+    assert trainer.eval_dataset["input_ids"][:] == alone.eval_dataset["input_ids"][:]
