@@ -156,7 +156,7 @@ def test_a_folder_that_could_not_be_written_is_as_it_was_and_is_named(model):
 
 def test_what_cannot_be_read_for_a_folder_keeps_its_name_and_a_full_disk_is_the_folders(model, tmp_path):
     def fails(error: OSError) -> str:
-        with pytest.raises(OSError, match="Permission|No space") as caught, files.replacing(model):
+        with pytest.raises(OSError, match=r"Permission|No space") as caught, files.replacing(model):
             raise error
         return caught.value.filename
 
