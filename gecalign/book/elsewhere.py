@@ -111,15 +111,19 @@ def load(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
 
 
 def described(builds: pd.DataFrame) -> pd.DataFrame:
-    """Return the builds as readers see them: what was asked of PyTorch, the seed, what sentences became, BLEU."""
-    columns = {"seed": "seed", "shown": "shown", "not shown": "not shown", "contradicted": "contradicted",
-               "record and arithmetic": "others", "sft": "SFT", "dpo": "DPO", "grpo": "GRPO"}  # fmt: skip
-    shown = builds[list(columns)].rename(columns=columns).round(1)
+    """Return the builds as readers see them: what was asked of PyTorch, the seed, what sentences became, BLEU.
+
+    How builds ended, and how many other sentences held, has a column only where builds differ in it.
+    """
+    ended = builds["ended well"].map({True: "yes", False: "no"})
+    told = {"others held": builds["record and arithmetic"], "ended well": ended}
+    of_systems = builds[["sft", "dpo", "grpo"]].rename(columns={"sft": "SFT", "dpo": "DPO", "grpo": "GRPO"}).round(1)
+    shown = builds[["seed", "shown", "not shown", "contradicted"]].join(of_systems)
+    for name, column in told.items():
+        if column.nunique() > 1:
+            shown.insert(1, name, column)
     names = [Arithmetic(c, t).name for c, t in zip(builds["capability"], builds["threads"], strict=True)]
-    shown.insert(0, "arithmetic", names)
-    if not builds["ended well"].all():
-        shown.insert(2, "ended well", builds["ended well"].map({True: "yes", False: "no"}))
-    return shown.set_axis(range(1, len(shown) + 1))
+    return shown.set_axis(pd.Index(names))
 
 
 def distinct(pairs: pd.DataFrame) -> pd.DataFrame:
