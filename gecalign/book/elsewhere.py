@@ -117,8 +117,9 @@ def described(builds: pd.DataFrame) -> pd.DataFrame:
     """
     ended = builds["ended well"].map({True: "yes", False: "no"})
     told = {"others held": builds["record and arithmetic"], "ended well": ended}
-    of_systems = builds[["sft", "dpo", "grpo"]].rename(columns={"sft": "SFT", "dpo": "DPO", "grpo": "GRPO"}).round(1)
-    shown = builds[["seed", "shown", "not shown", "contradicted"]].join(of_systems)
+    columns = {"seed": "seed", "shown": "shown", "not shown": "not", "contradicted": "against",
+               "sft": "SFT", "dpo": "DPO", "grpo": "GRPO"}  # fmt: skip
+    shown = builds[list(columns)].rename(columns=columns).round(1)
     for name, column in told.items():
         if column.nunique() > 1:
             shown.insert(1, name, column)
