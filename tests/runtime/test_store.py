@@ -246,8 +246,8 @@ def test_the_stage_of_a_process_that_dies_is_made_by_the_one_that_waits(tmp_path
 
 
 FULL = (
-    OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)),
-    OSError(errno.EDQUOT, os.strerror(errno.EDQUOT)),
+    OSError(errno.ENOSPC, "in the words of another system"),
+    OSError(errno.EDQUOT, "in the words of another system"),
     # the wording of safetensors 0.8 and of torch.save 2.13 on a full tmpfs
     RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)"),
     RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 576 vs 534"),
