@@ -10,41 +10,44 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from transformers import LogitsProcessor
 
 AHEAD = 3  # tokens of the source that may be skipped, where the model left some out or wrote others
 
 
-class AgainstCopying(LogitsProcessor):
+class AgainstCopying:
     """Takes a constant (nats) off the logit of the token that would copy on, for each row of a batch.
 
     A pointer into the source stands behind the last token that was copied. A written token that is found at the pointer
     or up to `AHEAD` tokens behind it moves it there; any other leaves it where it is. EOS is left alone.
 
     Args:
-        sources: the tokens of each row's source, as a completion would have them.
+        sources: the tokens of each text's source, as a completion would have them.
         constant: 0 changes nothing; below 0 copying is encouraged.
-        written_from: how many tokens of each row are prompt.
     """
 
-    def __init__(self, sources: Sequence[Sequence[int]], constant: float, written_from: int):
-        self.sources, self.constant, self.written_from = sources, constant, written_from
+    def __init__(self, sources: Sequence[Sequence[int]], constant: float):
+        self.sources, self.constant = sources, constant
         self.pointers = [0] * len(sources)
 
-    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
-        """Return the logits of the next token, (rows, vocabulary), with the constant taken off where it applies."""
-        if input_ids.shape[1] > self.written_from:
-            for row, token in enumerate(input_ids[:, -1].tolist()):
-                self._advance(row, token)
-        copied = [(row, source[at]) for row, (source, at) in enumerate(zip(self.sources, self.pointers, strict=True))
-                  if at < len(source)]  # fmt: skip
-        if copied:
-            rows, tokens = (torch.tensor(column, device=scores.device) for column in zip(*copied, strict=True))
-            scores[rows, tokens] -= self.constant
-        return scores
+    def __call__(self, texts: Sequence[int], written: Sequence[Sequence[int]], logits: torch.Tensor) -> torch.Tensor:
+        """Return the logits of the next token, (rows, vocabulary), with the constant taken off where it applies.
 
-    def _advance(self, row: int, token: int) -> None:
-        at = self.pointers[row]
-        window = self.sources[row][at : at + AHEAD + 1]
+        Args:
+            texts: of each row, which text it is.
+            written: of each row, the tokens that were written since the last call: one, or none yet.
+        """
+        for text, tokens in zip(texts, written, strict=True):
+            for token in tokens:
+                self._advance(text, token)
+        copied = [(row, self.sources[text][self.pointers[text]]) for row, text in enumerate(texts)
+                  if self.pointers[text] < len(self.sources[text])]  # fmt: skip
+        if copied:
+            rows, tokens = (torch.tensor(column, device=logits.device) for column in zip(*copied, strict=True))
+            logits[rows, tokens] -= self.constant
+        return logits
+
+    def _advance(self, text: int, token: int) -> None:
+        at = self.pointers[text]
+        window = self.sources[text][at : at + AHEAD + 1]
         if token in window:
-            self.pointers[row] = at + list(window).index(token) + 1
+            self.pointers[text] = at + list(window).index(token) + 1

@@ -1,6 +1,6 @@
 """Prompts to hypotheses: the one decoder of evaluation, pairs and reward check.
 
-Batched, longest prompts first so that little is padded, and the first batch tells whether memory
+Batched (`generation`), longest prompts first so that little is padded, and the first batch tells whether memory
 suffices; results come back in the order of the prompts.
 """
 
@@ -12,15 +12,14 @@ from dataclasses import dataclass
 import torch
 from torch.distributed.fsdp import FSDPModule
 from tqdm import tqdm
-from transformers import GenerationConfig, LogitsProcessorList, PreTrainedTokenizerBase
+from transformers import GenerationConfig, PreTrainedTokenizerBase
 
 from gecalign.config import Decoding, Engine
 from gecalign.models import loading
 from gecalign.models.copying import AgainstCopying
+from gecalign.models.generation import generate
 from gecalign.models.loading import Loaded
 from gecalign.runtime import bars, processes
-
-SEEDS_APART = 1_000_003  # between two processes, so that none draws what another draws under a seed nearby
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +43,9 @@ def decode(
 ) -> list[list[Completion]]:
     """Return `config.samples` completions for each prompt, in the order of `prompts`.
 
-    Several processes share the batches, and each gets all results. Greedy results are the same then, to the bit, as
-    those of one process. Sampling is seeded and leaves the random state of the caller as it was; which samples come
-    out depends on the composition of the batches, and so on `batch_tokens`, and on the number of processes.
+    Several processes share the batches, and each gets all results, the same, to the bit, as those of one process. A
+    sample depends on the seed, on which prompt it is of, and on which of that prompt's samples it is, and on nothing
+    else but rounding; the random state of the caller stays as it was.
 
     Args:
         loaded: a model and its tokenizer.
@@ -68,18 +67,20 @@ def decode(
     written: list[tuple[int, list[Completion]]] = []
     training = model.training
     model.eval()
-    devices = [model.device] if model.device.type == "cuda" else []
     # not in inference mode, in which autocast would convert all weights for every token anew
-    with torch.random.fork_rng(devices), torch.no_grad(), loading.autocast(engine), loading.converted_once(model), tqdm(
+    with torch.no_grad(), loading.autocast(engine), loading.converted_once(model), tqdm(
         total=sum(map(len, mine)), desc=progress, unit="prompt", leave=False,
         disable=progress is None or not bars.watched(),
     ) as bar:  # fmt: skip
-        torch.manual_seed(seed + SEEDS_APART * processes.index())
         try:
             for batch in mine:
-                copied = [source_ids[i] for i in batch] if source_ids else None
-                outputs = _generate(loaded, [prompt_ids[i] for i in batch], config, copied)
-                written += zip(batch, outputs, strict=True)
+                against = None
+                if source_ids:
+                    against = AgainstCopying([source_ids[i] for i in batch], config.against_copying)
+                keys = [[(seed, i, sample) for sample in range(config.samples)] for i in batch]
+                asked = [prompt_ids[i] for i in batch]
+                groups = generate(model, asked, config, tokenizer.eos_token_id, keys, against)
+                written += zip(batch, ([completion(tokenizer, ids) for ids in group] for group in groups), strict=True)
                 bar.update(len(batch))
         finally:
             model.train(training)
@@ -139,25 +140,6 @@ def _share(batches: list[list[int]], together: bool) -> list[list[int]]:
     if together and batches and len(mine) < -(-len(batches) // processes.count()):
         mine.append(batches[-1])
     return mine
-
-
-def _generate(
-    loaded: Loaded, prompt_ids: list[list[int]], config: Decoding, source_ids: list[list[int]] | None = None
-) -> Iterator[list[Completion]]:
-    model, tokenizer = loaded
-    inputs = tokenizer.pad({"input_ids": prompt_ids}, padding_side="left", return_tensors="pt").to(model.device)
-    length = inputs["input_ids"].shape[1]
-    against = [AgainstCopying(source_ids, config.against_copying, length)] if source_ids else []
-    together = isinstance(model, FSDPModule)  # the length of what others write
-    ids = model.generate(
-        **inputs,
-        generation_config=generation_config(tokenizer, config),
-        logits_processor=LogitsProcessorList(against),
-        synced_gpus=together,
-    )  # (B * samples, T)
-    rows = ids[:, length:].tolist()
-    for start in range(0, len(rows), config.samples):
-        yield [completion(tokenizer, row) for row in rows[start : start + config.samples]]
 
 
 def completion(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> Completion:

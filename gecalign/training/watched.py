@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import torch
 from transformers import PreTrainedModel
+from trl import GRPOTrainer
 
 from gecalign import config
-from gecalign.models import loading
+from gecalign.models import generation, loading
 from gecalign.runtime import processes, store
 from gecalign.training import health
 
-# How PyTorch says so, on CPUs and on GPUs.
-NO_PROBABILITIES = ("probability tensor contains", "device-side assert")
+KL_EVERY = 4  # samples: a forward pass of a second model over all of them would be a quarter of the training
 
 
 def watched(trainer_class: type) -> type:
     """Return TRL's trainer class; it logs the KL divergence even where nothing is trained for it, and keeps groups.
 
+    Where nothing is trained for it, the divergence is estimated from every fourth sample of a batch, which the trainer
+    has shuffled.
     Both models are taken at the temperature that samples are drawn at. Where samples are older than the policy, or
     `top_p` cuts their distribution, they are not the policy's own, and the estimate is only roughly its divergence.
     """
@@ -32,18 +36,37 @@ def watched(trainer_class: type) -> type:
         groups_file: Path | None = None
         shuffle_rewards: bool = False
 
-        def _generate(self, *args: Any) -> Any:
-            # around all tokens, or the weights would be converted for each anew
-            with loading.autocast(self.engine), loading.converted_once(self.model):
-                try:
-                    return super()._generate(*args)
-                except RuntimeError as error:
-                    if not any(words in str(error) for words in NO_PROBABILITIES):
-                        raise
-                    fault = "the probabilities that samples are drawn with are no finite numbers"
-                    raise store.Spoiled(
-                        health.broken(fault, self.args, self.state.global_step, self.watch.part)
-                    ) from error
+        def _generate_single_turn(self, prompt_ids: list[list[int]], *args: Any) -> Any:
+            if self.use_vllm:
+                return super()._generate_single_turn(prompt_ids, *args)
+            try:
+                written = self._written(prompt_ids)
+            except RuntimeError as error:
+                if str(error) != generation.NO_PROBABILITIES:
+                    raise
+                raise store.Spoiled(
+                    health.broken(str(error), self.args, self.state.global_step, self.watch.part)
+                ) from error
+            # GRPO's trainer also takes log-probabilities that were computed while sampling
+            return (written, None) if isinstance(self, GRPOTrainer) else written
+
+        def _written(self, prompt_ids: list[list[int]]) -> list[list[int]]:
+            """Return a completion of each prompt, in tokens; those of one prompt stand together."""
+            how = config.Decoding(self.temperature, self.top_p, max_new_tokens=self.max_completion_length)
+            # drawn from seed and update alone, so that a resumed training draws as an uninterrupted one
+            key = (self.args.seed, self.state.global_step, processes.index())
+            groups = [(ids, [number for number, _ in copies])
+                      for ids, copies in groupby(enumerate(prompt_ids), key=itemgetter(1))]  # fmt: skip
+            keys = [[(*key, number) for number in numbers] for _, numbers in groups]
+            training = self.model.training
+            self.model.eval()
+            try:
+                with torch.no_grad(), loading.autocast(self.engine), loading.converted_once(self.model):
+                    end = self.processing_class.eos_token_id
+                    written = generation.generate(self.model, [ids for ids, _ in groups], how, end, keys)
+            finally:
+                self.model.train(training)
+            return [completion for group in written for completion in group]
 
         def _calculate_rewards(self, *args: Any) -> Any:
             rewarded = super()._calculate_rewards(*args)  # (samples of all processes, rewards), group by group
@@ -62,12 +85,14 @@ def watched(trainer_class: type) -> type:
         def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> Any:
             loss = super()._compute_loss(model, inputs)
             if self.beta == 0:  # else the trainer has done it
-                mask = inputs["completion_mask"]
-                ids = torch.cat([inputs["prompt_ids"], inputs["completion_ids"]], dim=1)
-                attended = torch.cat([inputs["prompt_mask"], mask], dim=1)
+                names = ("prompt_ids", "completion_ids", "prompt_mask", "completion_mask")
+                some = {name: inputs[name][::KL_EVERY] for name in names}
+                mask = some["completion_mask"]
+                ids = torch.cat([some["prompt_ids"], some["completion_ids"]], dim=1)
+                attended = torch.cat([some["prompt_mask"], mask], dim=1)
                 with torch.no_grad(), loading.autocast(self.engine):
                     asked = self._get_per_token_logps_and_entropies(self.kl_reference, ids, attended, mask.shape[1])
-                    mean = _divergence(self._policy_logps, asked[0], mask)
+                    mean = _divergence(self._policy_logps[::KL_EVERY], asked[0], mask)
                 self._metrics["train"]["kl"].append(self.accelerator.gather(mean).mean().item())
             return loss
 

@@ -16,10 +16,10 @@ SOURCE = [5, 6, 7, 8, 9, 6]
 
 
 def pointer_after(written: list[int]) -> int:
-    """Write tokens one by one after a prompt of two, and return where the pointer stands."""
-    against = AgainstCopying([SOURCE], 1.0, written_from=2)
-    for length in range(len(written) + 1):
-        against(torch.tensor([[1, 2, *written[:length]]]), torch.zeros(1, 12))
+    """Write tokens one by one, and return where the pointer stands."""
+    against = AgainstCopying([SOURCE], 1.0)
+    for last in [[], *([token] for token in written)]:
+        against([0], [last], torch.zeros(1, 12))
     return against.pointers[0]
 
 
@@ -43,16 +43,22 @@ def test_the_pointer_stands_behind_the_last_token_that_was_copied(written, expec
 
 
 def test_the_constant_is_taken_off_the_next_token_of_each_row_and_no_other():
-    against = AgainstCopying([[3, 4], [7], []], 2.0, written_from=1)
+    against = AgainstCopying([[3, 4], [7], []], 2.0)
     scores = torch.ones(3, 10)
-    changed = against(torch.tensor([[1], [1], [1]]), scores.clone()) - scores
+    changed = against([0, 1, 2], [[], [], []], scores.clone()) - scores
     expected = torch.zeros(3, 10)
     expected[0, 3] = expected[1, 7] = -2.0
     assert torch.equal(changed, expected)
-    changed = against(torch.tensor([[1, 3], [1, 7], [1, 9]]), scores.clone()) - scores
+    changed = against([0, 1, 2], [[3], [7], [9]], scores.clone()) - scores
     expected = torch.zeros(3, 10)
     expected[0, 4] = -2.0  # the second row has copied all of its source
     assert torch.equal(changed, expected)
+
+
+def test_rows_that_left_the_batch_are_forgotten():
+    against = AgainstCopying([[3, 4], [7], [8, 9]], 2.0)
+    changed = against([2, 0], [[8], [3]], torch.zeros(2, 10))
+    assert changed.nonzero().tolist() == [[0, 9], [1, 4]]
 
 
 @pytest.fixture(scope="module")

@@ -146,7 +146,7 @@ def test_the_model_is_left_in_the_mode_it_was_in(loaded, training):
 def test_the_mode_is_restored_after_an_error_too(loaded, monkeypatch):
     model, tokenizer = loaded
     model.train()
-    monkeypatch.setattr(model, "generate", lambda **_: 1 / 0)
+    monkeypatch.setattr(model, "forward", lambda **_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         decode((model, tokenizer), prompts(2), GREEDY)
     assert model.training

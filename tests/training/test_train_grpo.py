@@ -15,9 +15,11 @@ from trl import GRPOTrainer
 
 from gecalign import prompts
 from gecalign.config import GRPO, Decoding, Engine
+from gecalign.models import generation as writing
 from gecalign.models import loading, saving
 from gecalign.preferences import rewards
 from gecalign.training import groups, grpo
+from gecalign.training.watched import KL_EVERY
 
 # the small base writes gibberish, of which "length" likes some more than other
 SETTINGS = GRPO(
@@ -177,6 +179,9 @@ def test_the_losses_differ_in_how_token_losses_are_averaged(base, tmp_path, loss
 # ---- KL
 
 
+ROWS_OF_KL = ("prompt_ids", "prompt_mask", "completion_ids", "completion_mask")
+
+
 def mean_kl(policy, reference, inputs) -> float:
     """Return the mean over tokens of r - 1 - log r, r the reference's probability over the policy's."""
     total = count = 0.0
@@ -202,7 +207,8 @@ def test_the_logged_kl_is_measured_from_the_reference_even_where_beta_is_0(base,
     reference = loading.load(base)[0]
 
     def watching(model, inputs):
-        expected.append(mean_kl(model, reference, inputs))
+        some = inputs if beta else {name: inputs[name][::KL_EVERY] for name in ROWS_OF_KL}
+        expected.append(mean_kl(model, reference, some))
         return ordinary(model, inputs)
 
     trainer._compute_loss = watching
@@ -341,15 +347,32 @@ def test_training_with_shuffled_rewards_learns_something_else(base, whole, tmp_p
     assert not same(tmp_path, whole[0])
 
 
-def test_the_trainer_samples_within_one_autocast_which_converts_weights_once(base, tmp_path):
+def test_the_trainer_samples_within_one_autocast_which_converts_weights_once(base, tmp_path, monkeypatch):
     trainer = trainer_of(base, tmp_path, steps=1, evaluations=1)
     trainer.engine, sampled = Engine(precision="bf16"), []
-    ordinary = trainer.model.generate
+    ordinary = writing.generate
 
-    def watching(*args, **kwargs):
-        sampled.append(torch.is_autocast_enabled("cpu"))
-        return ordinary(*args, **kwargs)
+    def watching(model, *args):
+        sampled.append((model is trainer.model, model.training, torch.is_autocast_enabled("cpu")))
+        return ordinary(model, *args)
 
-    trainer.model.generate = watching
+    monkeypatch.setattr(writing, "generate", watching)
     trainer.train()
-    assert sampled == [True]
+    assert sampled == [(True, False, True)]
+
+
+def test_samples_follow_from_seed_and_update_and_from_nothing_else(base, tmp_path):
+    trainer = trainer_of(base, tmp_path, steps=1, evaluations=1)
+    asked = trainer.processing_class(["Fix: she go\n->", "Fix: a\n->"])["input_ids"]
+    prompt_ids = [asked[0]] * 4 + [asked[1]] * 4
+
+    def written() -> list[list[int]]:
+        return trainer._generate_single_turn(prompt_ids, None, {}, 4)[0]
+
+    first = written()
+    torch.manual_seed(99)
+    assert first == written()
+    assert len({tuple(ids) for ids in first}) > 4
+    assert trainer._generate_single_turn(prompt_ids[4:], None, {}, 4)[0] != first[4:]  # other numbers in the batch
+    trainer.state.global_step = 1
+    assert first != written()
