@@ -17,6 +17,8 @@ from stand_in import END
 from transformers import LlamaForCausalLM, TrainerCallback
 from trl import DPOTrainer
 
+from gecalign.models import decode, generation
+
 
 class Meter:
     """Counts that only grow, and their readings."""
@@ -43,8 +45,8 @@ class Meter:
 
     @contextmanager
     def on_generation(self) -> Iterator[None]:
-        """Time `generate` and count what it writes, up to the EOS of each completion, whoever calls it."""
-        plain = LlamaForCausalLM.generate
+        """Time what writes, ours and Transformers' `generate`, and count its tokens, EOS included, whoever calls it."""
+        plain, own = LlamaForCausalLM.generate, generation.generate
 
         def generate(model: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
             start = clock()
@@ -54,7 +56,19 @@ class Meter:
             self.sampled += int((ends.cumsum(dim=1) - ends == 0).sum())
             return ids
 
-        with patch.object(LlamaForCausalLM, "generate", generate):
+        def ours(*args: Any) -> list[list[list[int]]]:
+            start = clock()
+            groups = own(*args)
+            self.generating += clock() - start
+            self.sampled += sum(len(ids) for group in groups for ids in group)
+            return groups
+
+        patches = (
+            patch.object(LlamaForCausalLM, "generate", generate),
+            patch.object(generation, "generate", ours),
+            patch.object(decode, "generate", ours),
+        )
+        with patches[0], patches[1], patches[2]:
             yield
 
     @contextmanager

@@ -1,8 +1,8 @@
 """Prompts to completions, in tokens: a prompt is read once for all its samples, and who has finished leaves the batch.
 
-Transformers' `generate` reads a prompt once a sample, and goes on computing rows that have ended until the last one has
-(bench/generation.py compares). Each completion is drawn by its own random numbers, so that it does not depend on which
-others are in the batch.
+Transformers' `generate` reads a prompt once a sample, and goes on computing rows that have ended until the last one
+has (bench/side_by_side.py compares). Each completion is drawn by its own random numbers, so that it does not depend on
+which others are in the batch.
 """
 
 from __future__ import annotations

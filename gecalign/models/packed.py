@@ -3,7 +3,7 @@
 Rows of a batch differ in length, and the padding that makes them equal costs what tokens cost; the samples of a group,
 or the two answers of a preference pair, repeat their prompt row by row. Here rows are laid behind one another instead,
 each behind the beginning that it shares, and a mask lets a token see its own row only: all values and gradients stay
-what they are, but for rounding (bench/packed.py tells what is saved).
+what they are, but for rounding (bench/side_by_side.py tells what is saved).
 
     rows of a batch                         packed
     The  cat  sat        (loss on sat)      The  cat  sat  slept  on        positions 0 1 2 2 3

@@ -55,15 +55,19 @@ def of_groups(trainer: Any, examples: Sequence[Example], settings: config.Online
     start = time.perf_counter()
     written = decode((trainer.model, trainer.processing_class), asked, sampling, engine=engine)
     generating = seconds_since(start)
-    texts = [ask + sample.text for ask, group in zip(asked, written, strict=True) for sample in group]
-    lengths = [len(ids) for ids in trainer.processing_class(texts)["input_ids"]]
+    tokenizer = trainer.processing_class
+    texts = [(ask, ask + sample.text) for ask, group in zip(asked, written, strict=True) for sample in group]
+    lengths = [len(ids) for ids in tokenizer([text for _, text in texts])["input_ids"]]
     size = 1 if processes.sharded() else trainer.args.train_batch_size  # see `seconds_per_update`
-    micro_batch = texts[:size]
-    batch = trainer.processing_class(micro_batch, padding=True, return_tensors="pt").to(trainer.model.device)
+    batch = tokenizer([text for _, text in texts[:size]], padding=True, padding_side="right", return_tensors="pt")
+    labels = batch["input_ids"].masked_fill(batch["attention_mask"] == 0, -100)
+    for row, (ask, _) in enumerate(texts[:size]):
+        labels[row, : len(tokenizer(ask)["input_ids"])] = -100
+    batch = batch.to(trainer.model.device)
     trainer.model.train()  # else nothing is checkpointed
     start = time.perf_counter()
     with loading.autocast(engine):
-        loss = trainer.model(**batch, labels=batch["input_ids"], fused_lm_head=True).loss
+        loss = trainer.model(**batch, labels=labels.to(trainer.model.device), fused_lm_head=True).loss
     loss.backward()
     updates = trainer.args.train_batch_size / size * trainer.args.gradient_accumulation_steps
     learning = seconds_since(start) * updates
