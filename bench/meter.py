@@ -63,12 +63,11 @@ class Meter:
             self.sampled += sum(len(ids) for group in groups for ids in group)
             return groups
 
-        patches = (
+        with (
             patch.object(LlamaForCausalLM, "generate", generate),
             patch.object(generation, "generate", ours),
             patch.object(decode, "generate", ours),
-        )
-        with patches[0], patches[1], patches[2]:
+        ):
             yield
 
     @contextmanager

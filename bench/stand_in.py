@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, LogitsProcessor, PreTrai
 from gecalign import prompts
 from gecalign.config import Prompt
 from gecalign.corpus.examples import Example
+from gecalign.models import decode, generation
 from gecalign.preferences.pairs import PreferencePair
 
 # Log-normal: of CoEdIT's sentences 4 % are longer than 128 SmolLM tokens, and next to none than 240.
@@ -118,12 +119,28 @@ class AsLongAsTheSource(LogitsProcessor):
 
 @contextmanager
 def endings(prompt: Prompt) -> Iterator[None]:
-    """Make every model end its completions so, whoever calls `generate`."""
-    plain = LlamaForCausalLM.generate
+    """Make every model end its completions so, whoever writes: Transformers' `generate`, or ours."""
+    plain, own = LlamaForCausalLM.generate, generation.generate
+    around = len(prompts.render(prompt, "").split())
 
     def generate(self: LlamaForCausalLM, *args: Any, **kwargs: Any) -> torch.Tensor:
         others = kwargs.pop("logits_processor", None) or []
         return plain(self, *args, logits_processor=[*others, AsLongAsTheSource(prompt)], **kwargs)
 
-    with patch.object(LlamaForCausalLM, "generate", generate):
+    def ours(model: Any, prompt_ids: Any, config: Any, end: int, keys: Any, adjust: Any = None) -> Any:
+        left = [len(ids) - around + 1 for ids, own in zip(prompt_ids, keys, strict=True) for _ in own]  # EOS included
+
+        def ending(rows: Any, written: Any, logits: torch.Tensor) -> torch.Tensor:
+            for row, tokens in zip(rows, written, strict=True):
+                left[row] -= len(tokens)
+            last = torch.tensor([[left[row] <= 1] for row in rows], device=logits.device)
+            return logits.masked_fill(last != (torch.arange(logits.shape[1], device=logits.device) == END), -torch.inf)
+
+        return own(model, prompt_ids, config, end, keys, ending)
+
+    patches = [patch.object(LlamaForCausalLM, "generate", generate)]
+    patches += [patch.object(module, "generate", ours) for module in (generation, decode)]
+    with ExitStack() as stack:
+        for one in patches:
+            stack.enter_context(one)
         yield

@@ -7,7 +7,7 @@ which others are in the batch.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -15,7 +15,8 @@ from torch.distributed.fsdp import FSDPModule
 from transformers import DynamicCache, PreTrainedModel, TopPLogitsWarper
 
 from gecalign.config import Decoding
-from gecalign.models.copying import AgainstCopying
+
+Adjust = Callable[[Sequence[int], Sequence[Sequence[int]], torch.Tensor], torch.Tensor]
 
 LEAVE = 1 / 8  # ended rows are taken out when they are so many of the batch: it costs a copy of the cache
 NO_PROBABILITIES = "the probabilities that samples are drawn with are no finite numbers"
@@ -27,7 +28,7 @@ def generate(
     config: Decoding,
     end: int,
     keys: Sequence[Sequence[Sequence[int]]],
-    against: AgainstCopying | None = None,
+    adjust: Adjust | None = None,
 ) -> list[list[list[int]]]:
     """Return the tokens of as many completions of each prompt as it has keys, EOS included where one was written.
 
@@ -38,7 +39,8 @@ def generate(
         end: the token that ends a completion.
         keys: for each prompt, for each of its completions, the numbers (of at least 0) that its draws depend on;
             greedy ones draw nothing.
-        against: follows what is written and changes the logits; for one completion a prompt.
+        adjust: called before each token with completions, numbered through, what each wrote since the last call (one
+            token, or none yet), and their logits; returns these, changed.
 
     Raises:
         RuntimeError: probabilities to draw from are no finite numbers.
@@ -51,8 +53,8 @@ def generate(
     rows = list(range(len(owners)))  # of the batch: which completion each is
     for turn in range(config.max_new_tokens):
         logits = batch.logits
-        if against:
-            logits = against(rows, [written[row][-1:] for row in rows], logits)
+        if adjust:
+            logits = adjust(rows, [written[row][-1:] for row in rows], logits)
         tokens = _drawn(logits, config, draws[rows, turn]) if config.temperature else logits.argmax(dim=-1)
         for row, token in zip(rows, tokens.tolist(), strict=True):
             if written[row][-1:] != [end]:

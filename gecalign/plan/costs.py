@@ -141,7 +141,7 @@ class Costs:
             written_tokens=round(step.samples * tokens),
             disk=round(step.samples * BYTES_A_TOKEN * (tokens + 20)),
             memory=memory.weights(self.shape) + self._generation(self._at_once(decoding, step.samples)),
-            seconds=self._writing_time(step.samples, decoding, greedy, steps) + step.samples * SECONDS_A_ROW,
+            seconds=self._writing_time(step.samples, decoding, greedy, steps, tokens) + step.samples * SECONDS_A_ROW,
         )
 
     def share(self, batch: int) -> int:
@@ -156,15 +156,23 @@ class Costs:
         """Return the tokens of the longest row of SFT."""
         return min(settings.max_length, self.longest_prompt() + self.sizes.lengths[-1])
 
-    def _writing_time(self, texts: int, decoding: config.Decoding, greedy: bool, steps: float | None = None) -> float:
-        """Return the seconds for so many texts; `steps`: tokens that each batch goes on for, None: to its longest."""
+    def _writing_time(
+        self, texts: int, decoding: config.Decoding, greedy: bool, steps: float | None = None, tokens: float = 0.0
+    ) -> float:
+        """Return the seconds for so many texts.
+
+        Args:
+            steps: tokens that each batch goes on for; None: to its longest.
+            tokens: of a text, on average; 0: as many as a reference has.
+        """
         mine = max(1, texts / self.machine.processes)
         at_once = self._at_once(decoding, texts)
         batches = max(1, round(mine / at_once))
         if steps is None:
             drawn = self.sizes.longest_of_sorted(batches) if greedy else self.sizes.longest(at_once)
             steps = min(drawn, decoding.max_new_tokens)
-        return self.rates.writing(mine, at_once, self.sizes.prompt, steps)
+        prompts = mine / decoding.samples * self.sizes.prompt
+        return self.rates.writing(mine, at_once, prompts, steps, tokens or self.sizes.text)
 
     def _at_once(self, decoding: config.Decoding, texts: float) -> int:
         fitting = decoding.batch_tokens / (self.sizes.prompt + decoding.max_new_tokens)

@@ -23,6 +23,7 @@ SHALLOW = 4  # layers; a model that has no more is measured whole
 WORK = 2e10  # multiplications of a measurement without an accelerator: about a second
 LONG = 1.0  # seconds: what warming up takes is nothing beside it
 NEW = (2, 10)  # tokens written: the difference is what steps take
+NO_END = -1  # no token, so that all texts are as long
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +40,15 @@ class Speed:
         """Seconds for a token that only goes forward."""
         return self.token / 3
 
-    def writing(self, texts: float, at_once: float, prompt: float, steps: float) -> float:
-        """Return the seconds for so many texts, `at_once` in a batch that goes on for `steps` tokens."""
+    def writing(self, texts: float, at_once: float, prompts: float, steps: float, written: float) -> float:
+        """Return the seconds for so many texts, `at_once` in a batch that goes on for `steps` tokens.
+
+        Args:
+            prompts: tokens of all prompts together, each read once.
+            written: tokens of a text, on average; it leaves the batch then.
+        """
         batches = max(1.0, texts / at_once)
-        return texts * prompt * self.read + steps * (batches * self.step + texts * self.row)
+        return prompts * self.read + steps * batches * self.step + texts * written * self.row
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +86,9 @@ def measure(shape: Shape, engine: Engine, work: Measured, parameters: int) -> Sp
 def _measure(shape: Shape, engine: Engine, work: Measured) -> Speed:
     import torch
 
+    from gecalign.config import Decoding
     from gecalign.models import loading
+    from gecalign.models.generation import generate
 
     prompt, trained, written = work.prompt, work.trained, work.written
     on_cpu, length = loading.device().type == "cpu", prompt + work.new
@@ -100,10 +108,9 @@ def _measure(shape: Shape, engine: Engine, work: Measured) -> Speed:
 
     def write(rows: int, tokens: int) -> Callable[[], None]:
         def run() -> None:
-            asked = ids[:rows, :prompt]
+            how = Decoding(temperature=1.0, max_new_tokens=tokens)
             with torch.no_grad(), loading.autocast(engine):
-                model.generate(asked, attention_mask=torch.ones_like(asked), min_new_tokens=tokens,
-                               max_new_tokens=tokens, do_sample=True, top_k=0, pad_token_id=0)  # fmt: skip
+                generate(model, ids[:rows, :prompt].tolist(), how, NO_END, [[(row,)] for row in range(rows)])
 
         return run
 

@@ -193,13 +193,14 @@ class _Planner:
         held = Held(Rows(self.costs.longest_prompt() + new, texts=2, scored=new), models=2)
         step = Step(system, system, study.seed, updates, count, trained_tokens=round(2 * settings.epochs * count * row))
         micro = self.costs.micro_batch(system, settings, held)[0] or 1
-        padded = self.sizes.template + 2 * self.sizes.longest(2 * micro)
+        packed = self.sizes.prompt / 2 + self.sizes.text  # the two texts of a pair share their prompt
+        padded = self.sizes.template + 2 * self.sizes.longest(2 * micro) if self._pads else packed
         looked_at = 2 * (count + held_out * (1 + evaluations))  # by the reference, and in evaluations
         seconds = 2 * settings.epochs * count * padded * self.rates.token + looked_at * padded * self.rates.read
         return self.costs.training(step, settings, held, seconds, evaluations)
 
     def _grpo(self, study: Study, system: str, settings: config.GRPO) -> Step:
-        from gecalign.training import arguments
+        from gecalign.training import arguments, watched
 
         profile, processes = study.profile, self.costs.machine.processes
         evaluations = len(arguments.even_steps(settings.steps, settings.evaluations))
@@ -208,18 +209,27 @@ class _Planner:
         at_once = self.costs.share(settings.batch_size * settings.updates_per_generation)
         groups = max(1.0, at_once / settings.group_size)
         written = self.sizes.longest(at_once)
-        padded = self.sizes.template + self.sizes.longest(groups) + written
         looked_on = 1 + (settings.beta > 0)  # references
-        writing = generations * self.rates.writing(at_once, at_once, self.sizes.prompt, written)
-        learning = samples * padded * (self.rates.token + looked_on * self.rates.read) / processes
+        held = Held(Rows(self.costs.longest_prompt() + new, scored=new), 1 + looked_on, frozen=1, texts=at_once)
+        micro = self.costs.micro_batch(system, settings, held)[0] or 1
+        packed = self.sizes.prompt * min(groups, micro) / micro + self.sizes.text  # samples of a prompt share it
+        padded = self.sizes.template + self.sizes.longest(groups) + written if self._pads else packed
+        kl = float(looked_on) if settings.beta else 1 / watched.KL_EVERY  # of the samples, for its log
+        prompts = groups * self.sizes.prompt
+        writing = generations * self.rates.writing(at_once, at_once, prompts, written, self.sizes.text)
+        learning = samples * padded * (self.rates.token + kl * self.rates.read) / processes
         scoring = samples * SECONDS_A_ROW
         step = Step(
             system, system, study.seed, settings.steps, samples // settings.group_size, samples,
             round(samples * (self.sizes.prompt + self.sizes.text)), round(samples * self.sizes.text),
         )  # fmt: skip
-        held = Held(Rows(self.costs.longest_prompt() + new, scored=new), 1 + looked_on, frozen=1, texts=at_once)
         seconds = (writing + learning + scoring) * processes
         return self.costs.training(step, settings, held, seconds, evaluations)
+
+    @property
+    def _pads(self) -> bool:
+        """Whether padding is computed: on CPUs batches are packed (`gecalign.models.packed`)."""
+        return self.costs.machine.accelerator
 
     # ---- writing
 
@@ -228,7 +238,8 @@ class _Planner:
         asked = self._prompted(study)
         drawn = asked * pairs.samples
         warm = max(pairs.temperature, pairs.second_temperature or 0)
-        return self.costs.writing(Step(name, system, study.seed, prompts=asked, samples=drawn), decoding, warm)
+        several = replace(decoding, samples=pairs.samples)
+        return self.costs.writing(Step(name, system, study.seed, prompts=asked, samples=drawn), several, warm)
 
     def _evaluation(self, study: Study, system: str, split: str, decoding: str) -> Step:
         rows = self.sizes.rows[split]
@@ -238,6 +249,7 @@ class _Planner:
         if system == "copy":
             return replace(step, samples=0, seconds=rows * SECONDS_A_ROW, disk=round(rows * 300))
         warm = study.profile.reward_check.temperature if system == "best-of-n" else asked.temperature
+        asked = replace(asked, samples=each)
         return self.costs.writing(step, asked, float("inf") if system == "base" else warm)
 
     def _reward_check(self, study: Study) -> Step:
@@ -245,7 +257,7 @@ class _Planner:
         asked = min(check.prompts, self.sizes.rows[study.profile.grpo.split])
         drawn = asked * check.samples
         step = Step("reward check", "", study.seed, prompts=asked, samples=2 * drawn)
-        step = self.costs.writing(step, decoding, check.temperature)
+        step = self.costs.writing(step, replace(decoding, samples=check.samples), check.temperature)
         # the trainer also learns, at rate 0
         row, new = self.sizes.prompt + self.sizes.longest(check.samples), decoding.max_new_tokens
         frozen = replace(study.profile.grpo, batch_size=check.samples * min(asked, 8), micro_batch_size=None)

@@ -187,8 +187,8 @@ def test_an_unknown_data_set_is_refused_with_a_way_out(tmp_path):
 
 def test_writing_takes_what_reading_and_steps_take():
     assert RATES.read == pytest.approx(1e-5 / 3)
-    assert RATES.writing(texts=10, at_once=4, prompt=30, steps=20) == pytest.approx(
-        10 * 30 * 1e-5 / 3 + 20 * (2.5 * 3e-2 + 10 * 1e-4)
+    assert RATES.writing(texts=10, at_once=4, prompts=60, steps=20, written=12) == pytest.approx(
+        60 * 1e-5 / 3 + 20 * 2.5 * 3e-2 + 10 * 12 * 1e-4
     )
 
 
