@@ -15,7 +15,7 @@ from tqdm import tqdm
 from transformers import GenerationConfig, PreTrainedTokenizerBase
 
 from gecalign.config import Decoding, Engine
-from gecalign.models import loading
+from gecalign.models import generation, loading
 from gecalign.models.copying import AgainstCopying
 from gecalign.models.generation import generate
 from gecalign.models.loading import Loaded
@@ -77,7 +77,7 @@ def decode(
                 against = None
                 if source_ids:
                     against = AgainstCopying([source_ids[i] for i in batch], config.against_copying)
-                keys = [[(seed, i, sample) for sample in range(config.samples)] for i in batch]
+                keys = [[(seed, i, sample, generation.DECODING) for sample in range(config.samples)] for i in batch]
                 asked = [prompt_ids[i] for i in batch]
                 groups = generate(model, asked, config, tokenizer.eos_token_id, keys, against)
                 written += zip(batch, ([completion(tokenizer, ids) for ids in group] for group in groups), strict=True)

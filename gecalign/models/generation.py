@@ -19,6 +19,7 @@ from gecalign.config import Decoding
 Adjust = Callable[[Sequence[int], Sequence[Sequence[int]], torch.Tensor], torch.Tensor]
 
 LEAVE = 1 / 8  # ended rows are taken out when they are so many of the batch: it costs a copy of the cache
+DECODING, TRAINING = 1, 2  # end the keys of draws: those of one use are not those of another
 NO_PROBABILITIES = "the probabilities that samples are drawn with are no finite numbers"
 
 
@@ -90,7 +91,7 @@ class _Batch:
         """Keep these rows, some perhaps several times."""
         index = torch.tensor(rows, device=self.mask.device)
         self.mask, self.positions, self.logits = self.mask[index], self.positions[index], self.logits[index]
-        self.cache.batch_select_indices(index)
+        self.cache.reorder_cache(index)  # of layers of any kind, and to any number of rows
 
     def write(self, tokens: torch.Tensor) -> None:
         """Append a token to each row, (rows,), and read on."""

@@ -18,14 +18,17 @@ from trl.trainer.utils import FusedCausalLMOutput
 
 from gecalign.models import packed
 
+# What TRL's head knows and ours does not (`trl.trainer.utils.add_fused_lm_head`).
+SCALES = ("final_logit_softcapping", "logit_scale", "output_multiplier", "lm_head_multiplier", "logits_scaling")
+
 
 def use_plain_head(model: PreTrainedModel, temperature: float = 1.0) -> None:
     """Make `model(..., labels=labels, fused_lm_head=True)` compute what TRL's own does, in one piece.
 
     Call it after the trainer was made, which has patched the model itself. A call without `fused_lm_head` is the
-    original one, and on an accelerator nothing changes.
+    original one. On an accelerator nothing changes, nor where a model scales its logits or caps them.
     """
-    if model.device.type != "cpu":
+    if model.device.type != "cpu" or any(getattr(model.config, name, None) for name in SCALES):
         return
     patched = model.forward
 
@@ -68,10 +71,12 @@ def use_plain_head(model: PreTrainedModel, temperature: float = 1.0) -> None:
 
 def _predictors(model: PreTrainedModel, counts: torch.Tensor, labels: torch.Tensor, *args: Any, **inputs: Any) -> Any:
     """Return the hidden states that predict what counts, (positions that count, H), packed where that can be done."""
-    given = inputs.keys() - {"use_cache"}
+    given = {name for name, value in inputs.items() if value is not None} - {"use_cache", "return_dict"}
     if not args and given == {"input_ids", "attention_mask"} and packed.possible(model):
-        batch = packed.pack(inputs["input_ids"], inputs["attention_mask"], labels)
+        width = model.config.hidden_size
+        batch = packed.pack(inputs["input_ids"], inputs["attention_mask"], labels, width)
         if batch:
             hidden = model.base_model(**batch.inputs, use_cache=False).last_hidden_state  # (R, L, H)
-            return hidden.flatten(0, 1)[batch.predictors]
+            # not by an index: its gradient is added up in no certain order where several threads do it
+            return hidden.flatten(0, 1).index_select(0, batch.predictors)
     return model.base_model(*args, **inputs | {"use_cache": False}).last_hidden_state[:, :-1][counts]

@@ -13,13 +13,15 @@ what they are, but for rounding (bench/side_by_side.py tells what is saved).
 from __future__ import annotations
 
 from collections import defaultdict
-from inspect import signature
 from typing import NamedTuple
 
 import torch
 from transformers import PreTrainedModel
 
-LENGTH = 512  # tokens that are laid behind one another; above it attention, which is quadratic, begins to count
+LENGTH = 512  # tokens of a piece: above it attention, which is quadratic, begins to count
+# What attends with any mask, takes positions, and mixes tokens in no other way: tried, and the same values.
+TYPES = ("llama", "mistral", "qwen2", "qwen3", "gpt2", "gpt_neox", "opt")
+ATTENTION = 12  # a token costs so many times the width of the model, and as much again for each so many that it sees
 
 
 class Packed(NamedTuple):
@@ -65,26 +67,43 @@ class _Piece(NamedTuple):
 
 
 def possible(model: PreTrainedModel) -> bool:
-    """Return whether a model takes positions and any mask, and so can be given packed rows."""
-    taken = signature(model.base_model.forward).parameters
-    return model.config._attn_implementation == "sdpa" and "position_ids" in taken
+    """Return whether a model can be given packed rows, and computes them in the same way.
+
+    Dropout would be the same for all rows of a piece, and is slow with a mask.
+    """
+    settings = model.config
+    if settings.model_type not in TYPES or settings._attn_implementation != "sdpa":
+        return False
+    if getattr(settings, "sliding_window", None) and getattr(settings, "use_sliding_window", True):
+        return False
+    return not (model.training and _drops(model))
 
 
-def pack(input_ids: torch.Tensor, attention_mask: torch.Tensor, labels: torch.Tensor) -> Packed | None:
+def _drops(model: PreTrainedModel) -> bool:
+    rates = (getattr(model.config, name, 0) for name in ("attention_dropout", "attn_pdrop"))
+    return any(rates) or any(isinstance(one, torch.nn.Dropout) and one.p > 0 for one in model.modules())
+
+
+def pack(input_ids: torch.Tensor, attention_mask: torch.Tensor, labels: torch.Tensor, width: int = 0) -> Packed | None:
     """Pack a batch, padded on either side; tokens that no loss needs are left out.
 
     Args:
         input_ids, attention_mask, labels: (B, T); labels are -100 where no loss is computed.
+        width: of the model, from which it follows how long rows may become; 0: one row is made.
 
     Returns:
-        None where nothing is predicted, or something from padding.
+        None where nothing is predicted, or something from padding, or nothing would be saved.
     """
     batch = zip(input_ids.tolist(), attention_mask.tolist(), labels.tolist(), strict=True)
     rows = [_needed(*row) for row in batch]
     predicted = sum(len(row.predicted) for row in rows)
     if not predicted or predicted != (labels[:, 1:] != -100).sum() or any(0 in row.predicted for row in rows):
         return None
-    return _lay_out([row for row in rows if row.predicted], input_ids.device)
+    pieces = _pieces([row for row in rows if row.predicted])
+    lines = _spread(pieces, width)
+    if width and _cost(lines, width) >= len(rows) * _cost_of(input_ids.shape[1], width):
+        return None
+    return _lay_out([row for row in rows if row.predicted], lines, input_ids.device)
 
 
 def _needed(ids: list[int], attended: list[int], labels: list[int]) -> _Row:
@@ -93,18 +112,39 @@ def _needed(ids: list[int], attended: list[int], labels: list[int]) -> _Row:
     return _Row(tuple(ids[at] for at in there[: predicted[-1]]) if predicted else (), predicted)
 
 
-def _lay_out(rows: list[_Row], device: torch.device) -> Packed:
-    pieces = sorted(_pieces(rows), key=lambda piece: -piece.length)
-    lines: list[list[tuple[int, int, int, int]]]  # of tokens: id, piece, turn in it, position
-    lines = [[] for _ in range(-(-sum(piece.length for piece in pieces) // LENGTH))]
+def _spread(pieces: list[_Piece], width: int) -> list[list[_Piece]]:
+    """Lay pieces behind one another, in as many lines as cost least."""
+    pieces = sorted(pieces, key=lambda piece: -piece.length)
+    found = [pieces]
+    for count in range(2, len(pieces) + 1 if width else 0):
+        lines: list[list[_Piece]] = [[] for _ in range(count)]
+        lengths = [0] * count
+        for piece in pieces:
+            shortest = lengths.index(min(lengths))
+            lines[shortest].append(piece)
+            lengths[shortest] += piece.length
+        found = min(found, lines, key=lambda some: _cost(some, width))
+    return found
+
+
+def _cost(lines: list[list[_Piece]], width: int) -> float:
+    return len(lines) * _cost_of(max(sum(piece.length for piece in line) for line in lines), width)
+
+
+def _cost_of(length: int, width: int) -> float:
+    return length * (ATTENTION * width + length)
+
+
+def _lay_out(rows: list[_Row], pieces: list[list[_Piece]], device: torch.device) -> Packed:
+    lines: list[list[tuple[int, int, int, int]]] = [[] for _ in pieces]  # of tokens: id, piece, turn in it, position
     places: dict[tuple, tuple[int, int, int]] = {}  # of a beginning and a rest: line, where either lies there
-    for number, (shared, rests) in enumerate(pieces):
-        shortest = min(range(len(lines)), key=lambda line: len(lines[line]))
-        beginning = _add(lines[shortest], shared, number, 0, 0)
-        for turn, rest in enumerate(rests, start=1):
-            places[shared, rest] = shortest, beginning, _add(lines[shortest], rest, number, turn, len(shared))
+    for at, line in enumerate(lines):
+        for number, (shared, rests) in enumerate(pieces[at]):
+            beginning = _add(line, shared, number, 0, 0)
+            for turn, rest in enumerate(rests, start=1):
+                places[shared, rest] = at, beginning, _add(line, rest, number, turn, len(shared))
     length = max(map(len, lines))
-    padded = [line + [(0, -1, 0, 0)] * (length - len(line)) for line in lines if line]
+    padded = [line + [(0, -1, 0, 0)] * (length - len(line)) for line in lines]
     ids, piece, turn, positions = torch.tensor(padded, device=device).unbind(-1)  # each (R, L)
     same = (piece[:, :, None] == piece[:, None]) & ((turn[:, :, None] == turn[:, None]) | (turn[:, None] == 0))
     mask = same.tril()[:, None]  # (R, 1, L, L): a token by what it sees

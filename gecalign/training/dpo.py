@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 from trl import DPOConfig, DPOTrainer
 
 from gecalign import config
+from gecalign.models.lm_head import use_plain_head
 from gecalign.models.loading import Loaded
 from gecalign.models.memory import Rows
 from gecalign.preferences.pairs import PreferencePair
@@ -68,7 +69,7 @@ def trainer(
     steps = settings.epochs * -(-len(pairs) // settings.batch_size)
     fits = arguments.micro_batch(settings, model, run, _sizes([*pairs, *held_out], tokenizer))
     made = loop.measured(
-        DPOTrainer, evaluate_loss=bool(held_out)
+        _Trainer, evaluate_loss=bool(held_out)
     )(
         model=model,
         ref_model=reference,
@@ -88,6 +89,14 @@ def trainer(
         eval_dataset=_dataset(held_out or pairs[:1], run.folder / "checkpoints" / "held-out"),
     )
     return loop.finish(made, run, arguments.even_steps(steps, settings.evaluations), "dpo")
+
+
+class _Trainer(DPOTrainer):
+    """TRL's trainer, which asks the reference about all pairs while it is being made, with our head."""
+
+    def _precompute_ref_logps(self, *args: Any) -> Dataset:
+        use_plain_head(loop.without_adapters(self.ref_model or self.model))
+        return super()._precompute_ref_logps(*args)
 
 
 def _sizes(pairs: Sequence[PreferencePair], tokenizer: Any) -> Rows:

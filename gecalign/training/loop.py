@@ -137,9 +137,9 @@ def finish(trainer: Any, run: Run, evaluate_at: Sequence[int], part: str, temper
     Args:
         part: the part of the profile that its settings come from.
     """
-    use_plain_head(_without_adapters(trainer.model), temperature)
+    use_plain_head(without_adapters(trainer.model), temperature)
     if trainer.args.activation_checkpointing:  # the trainer does so when it starts; estimates need the memory before
-        _without_adapters(trainer.model).activation_checkpointing_enable()
+        without_adapters(trainer.model).activation_checkpointing_enable()
     trainer.order, trainer.dev_scores = torch.Generator(), dev_scores(run, trainer.processing_class)
     trainer.watch = health.Watch(frozenset(evaluate_at), part)
     trainer.watch.start = run.start_score
@@ -245,7 +245,8 @@ def _chosen(trainer: Any, checkpoint: Path) -> PreTrainedModel:
     return model
 
 
-def _without_adapters(model: PreTrainedModel) -> PreTrainedModel:
+def without_adapters(model: PreTrainedModel) -> PreTrainedModel:
+    """Return the model that adapters were put around, or the model itself."""
     return model.get_base_model() if is_peft_model(model) else model
 
 

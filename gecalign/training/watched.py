@@ -35,6 +35,7 @@ def watched(trainer_class: type) -> type:
         engine: config.Engine
         groups_file: Path | None = None
         shuffle_rewards: bool = False
+        samples_seen: int = 0
 
         def _generate_single_turn(self, prompt_ids: list[list[int]], *args: Any) -> Any:
             if self.use_vllm:
@@ -57,7 +58,7 @@ def watched(trainer_class: type) -> type:
             key = (self.args.seed, self.state.global_step, processes.index())
             groups = [(ids, [number for number, _ in copies])
                       for ids, copies in groupby(enumerate(prompt_ids), key=itemgetter(1))]  # fmt: skip
-            keys = [[(*key, number) for number in numbers] for _, numbers in groups]
+            keys = [[(*key, number, generation.TRAINING) for number in numbers] for _, numbers in groups]
             training = self.model.training
             self.model.eval()
             try:
@@ -85,16 +86,22 @@ def watched(trainer_class: type) -> type:
         def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> Any:
             loss = super()._compute_loss(model, inputs)
             if self.beta == 0:  # else the trainer has done it
-                names = ("prompt_ids", "completion_ids", "prompt_mask", "completion_mask")
-                some = {name: inputs[name][::KL_EVERY] for name in names}
-                mask = some["completion_mask"]
-                ids = torch.cat([some["prompt_ids"], some["completion_ids"]], dim=1)
-                attended = torch.cat([some["prompt_mask"], mask], dim=1)
-                with torch.no_grad(), loading.autocast(self.engine):
-                    asked = self._get_per_token_logps_and_entropies(self.kl_reference, ids, attended, mask.shape[1])
-                    mean = _divergence(self._policy_logps[::KL_EVERY], asked[0], mask)
-                self._metrics["train"]["kl"].append(self.accelerator.gather(mean).mean().item())
+                self._watch_divergence(inputs)
             return loss
+
+        def _watch_divergence(self, inputs: dict[str, Any]) -> None:
+            """Log the divergence of every fourth sample, counted through all micro-batches."""
+            some = slice(-self.samples_seen % KL_EVERY, None, KL_EVERY)
+            self.samples_seen += len(inputs["completion_ids"])
+            mask = inputs["completion_mask"][some]
+            if not len(mask):
+                return
+            ids = torch.cat([inputs["prompt_ids"][some], inputs["completion_ids"][some]], dim=1)
+            attended = torch.cat([inputs["prompt_mask"][some], mask], dim=1)
+            with torch.no_grad(), loading.autocast(self.engine):
+                asked = self._get_per_token_logps_and_entropies(self.kl_reference, ids, attended, mask.shape[1])
+                mean = _divergence(self._policy_logps[some], asked[0], mask)
+            self._metrics["train"]["kl"].append(self.accelerator.gather(mean).mean().item())
 
         def _save_checkpoint(self, *args: Any) -> None:
             super()._save_checkpoint(*args)

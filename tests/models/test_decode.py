@@ -69,6 +69,11 @@ def test_the_same_seed_samples_the_same_and_another_does_not(loaded):
     assert first == again != other
 
 
+def test_the_same_prompt_at_another_place_draws_other_samples(loaded):
+    first, second = decode(loaded, prompts(1) * 2, Decoding(temperature=1.0, samples=4, max_new_tokens=12))
+    assert first != second
+
+
 @pytest.mark.parametrize("config", [GREEDY, SAMPLING])
 def test_decoding_leaves_the_random_state_of_the_caller_alone(loaded, config):
     torch.manual_seed(5)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+
 import factories
 import numpy as np
 import pytest
 import torch
 from scipy import stats
-from transformers import GenerationConfig
+from transformers import AutoModelForCausalLM, GenerationConfig, GPT2Config, Lfm2Config
 
 from gecalign.config import Decoding
 from gecalign.models import generation, loading
@@ -54,6 +56,29 @@ def test_greedy_tokens_are_those_of_transformers(loaded, asked):
     found = [tokens for (tokens,) in written(loaded, asked, GREEDY, keys(12))]
     assert found == by_transformers(loaded, asked, 20)
     assert len(set(map(len, found))) > 2  # rows have left at different times
+
+
+OTHERS = {
+    "learned positions": GPT2Config(n_embd=16, n_layer=2, n_head=4, n_positions=128),
+    "a short memory beside attention": Lfm2Config(
+        hidden_size=16, intermediate_size=24, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
+        layer_types=["conv", "full_attention"], max_position_embeddings=128,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_greedy_tokens_of_other_models_are_those_of_transformers_too(loaded, asked, name):
+    torch.manual_seed(2)
+    config = copy.deepcopy(OTHERS[name])
+    config.vocab_size, config.pad_token_id = len(loaded[1]), loaded[1].pad_token_id
+    model = AutoModelForCausalLM.from_config(config).eval()
+    for weight in model.parameters():
+        torch.nn.init.normal_(weight, std=0.3)
+    other = (model, loaded[1])
+    found = written(other, asked, GREEDY, keys(12))
+    assert [tokens for (tokens,) in found] == by_transformers(other, asked, 20)
+    written(other, asked, Decoding(temperature=1.0, max_new_tokens=5), keys(12, samples=3))
 
 
 @pytest.mark.parametrize("leave", [0.01, 0.5, 2.0])

@@ -7,7 +7,8 @@ import copy
 import factories
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, Qwen2Config
+from peft import LoraConfig, get_peft_model
+from transformers import AutoModelForCausalLM, GPT2Config, GraniteConfig, LlamaConfig, Qwen2Config
 from trl.trainer.utils import add_fused_lm_head
 
 from gecalign.models import lm_head, loading, packed
@@ -112,15 +113,35 @@ def test_only_what_is_needed_is_computed(name, tokens):
     assert made.inputs["input_ids"].shape == (1, tokens)
 
 
-@pytest.mark.parametrize("limit", [4, 6, 9])
-def test_lines_are_filled_evenly_and_stay_the_same_values(model, monkeypatch, limit):
+@pytest.mark.parametrize("limit", [4, 6, 512])
+@pytest.mark.parametrize("cheap", [0.0, 0.05, 12])
+def test_lines_are_as_many_as_cost_least_and_hold_the_same_values(model, monkeypatch, limit, cheap):
     monkeypatch.setattr(packed, "LENGTH", limit)
+    monkeypatch.setattr(packed, "ATTENTION", cheap)
     rows = [(A, Z), (A, X), (A, [18, 19, 12]), (B, Z), (C, Y), (C, [13, 13])]
     inputs = batch(rows)
-    lines = packed.pack(**inputs).inputs["input_ids"].shape
-    assert lines[0] > 1
     wanted, found = (results(model, inputs, monkeypatch, on)[0].log_probs for on in (False, True))
     assert torch.allclose(wanted, found, atol=2e-5)
+
+
+def test_where_attention_costs_most_lines_are_short_and_where_it_costs_nothing_there_is_one(monkeypatch):
+    pieces = [packed._Piece(tuple(range(length)), [()]) for length in (9, 7, 6, 5, 4, 4)]
+    assert [len(packed._spread(pieces, width)) for width in (0, 10**6)] == [1, 1]
+    monkeypatch.setattr(packed, "ATTENTION", 0)
+    short = packed._spread(pieces, 1)
+    lengths = [sum(piece.length for piece in line) for line in short]
+    assert len(short) > 2
+    assert sorted(piece.length for line in short for piece in line) == [4, 4, 5, 6, 7, 9]
+    assert len(lengths) * max(lengths) ** 2 < 35**2
+
+
+def test_what_would_save_nothing_is_not_packed(monkeypatch):
+    alike = batch([([3, 4], [5, 6]), ([7, 8], [9, 10])])
+    assert packed.pack(**alike, width=1000)  # the last token of each is left out
+    monkeypatch.setattr(packed, "ATTENTION", 0)
+    assert packed.pack(**alike, width=1) is not None
+    monkeypatch.setattr(packed, "_cost", lambda lines, width: 1e9)
+    assert packed.pack(**alike, width=1) is None
 
 
 def test_a_token_sees_its_own_row_up_to_itself_and_nothing_else():
@@ -146,14 +167,83 @@ def test_what_padding_would_predict_and_what_predicts_nothing_is_not_packed(side
         assert packed.pack(**of_padding) is None
 
 
-def test_a_model_that_takes_no_mask_or_no_positions_is_left_alone(monkeypatch):
-    made = AutoModelForCausalLM.from_config(MODELS["llama"], attn_implementation="sdpa")
-    assert packed.possible(made)
-    made.config._attn_implementation = "flash_attention_2"
-    assert not packed.possible(made)
-    monkeypatch.setattr(made.base_model, "forward", lambda input_ids, attention_mask: None)
-    made.config._attn_implementation = "sdpa"
-    assert not packed.possible(made)
+def of(config, **changes):
+    attention = changes.pop("attention", "sdpa")
+    made = AutoModelForCausalLM.from_config(copy.deepcopy(config), attn_implementation=attention)
+    for name, value in changes.items():
+        setattr(made.config, name, value)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("changes", "training", "possible"),
+    [
+        ({}, True, True),
+        ({"attention": "eager"}, False, False),  # adds its mask to the scores
+        ({"_attn_implementation": "flash_attention_2"}, False, False),
+        ({"model_type": "lfm2"}, False, False),  # mixes neighbours in other ways than by attention
+        ({"sliding_window": 8}, False, False),  # which a mask of our own would lift
+        ({"sliding_window": 8, "use_sliding_window": False}, False, True),
+        ({"attention_dropout": 0.1}, True, False),
+        ({"attention_dropout": 0.1}, False, True),
+    ],
+)
+def test_who_would_compute_it_otherwise_is_left_alone(changes, training, possible):
+    assert packed.possible(of(MODELS["llama"], **changes).train(training)) == possible
+
+
+def test_a_model_that_drops_at_random_is_left_alone_while_it_does():
+    made = of(GPT2Config(vocab_size=20, n_embd=16, n_layer=1, n_head=4, n_positions=64))
+    assert [packed.possible(made.train(on)) for on in (True, False)] == [False, True]
+
+
+def test_the_gradient_of_many_rows_with_one_beginning_is_the_same_every_time():
+    torch.manual_seed(0)
+    wide = LlamaConfig(vocab_size=300, hidden_size=256, intermediate_size=64, num_hidden_layers=1,
+                       num_attention_heads=4, num_key_value_heads=4, max_position_embeddings=64)  # fmt: skip
+    made = of(wide)
+    add_fused_lm_head(made)
+    lm_head.use_plain_head(made)
+    rows = [(A, torch.randint(3, 300, (5,)).tolist()) for _ in range(96)]
+
+    def gradient() -> torch.Tensor:
+        made.zero_grad()
+        made(**batch(rows), fused_lm_head=True).loss.backward()
+        return made.model.layers[0].mlp.up_proj.weight.grad.clone()
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        first = gradient()
+        assert all(torch.equal(first, gradient()) for _ in range(5))
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_with_adapters_rows_are_packed_too(monkeypatch):
+    made = of(MODELS["llama"])
+    add_fused_lm_head(made)
+    adapted = get_peft_model(made, LoraConfig(task_type="CAUSAL_LM", target_modules=["q_proj", "v_proj"]))
+    lm_head.use_plain_head(adapted.get_base_model())
+    calls, pack = [], packed.pack
+    monkeypatch.setattr(packed, "pack", lambda *arguments: calls.append(1) or pack(*arguments))
+    found = adapted(**batch([(A, X), (A, Z)]), fused_lm_head=True).log_probs
+    assert calls == [1]
+    monkeypatch.setattr(packed, "possible", lambda _: False)
+    assert torch.allclose(found, adapted(**batch([(A, X), (A, Z)]), fused_lm_head=True).log_probs, atol=1e-5)
+
+
+def test_a_model_that_scales_its_logits_keeps_the_head_that_knows():
+    scaled = GraniteConfig(vocab_size=20, hidden_size=16, intermediate_size=24, num_hidden_layers=1,
+                           num_attention_heads=4, num_key_value_heads=4, logits_scaling=5.0)  # fmt: skip
+    made = of(scaled).eval()
+    add_fused_lm_head(made)
+    lm_head.use_plain_head(made)
+    inputs = batch([(A, X)])
+    found = made(**inputs, fused_lm_head=True).log_probs[0, len(A) - 1 :]
+    logits = made(inputs["input_ids"]).logits[0, len(A) - 1 : -1]
+    wanted = torch.log_softmax(logits, dim=-1).gather(-1, torch.tensor(X)[:, None])[:, 0]
+    assert torch.allclose(found, wanted, atol=1e-5)
 
 
 def test_methods_are_given_packed_batches(monkeypatch):
@@ -170,4 +260,6 @@ def test_methods_are_given_packed_batches(monkeypatch):
     labels = inputs["input_ids"].masked_fill(inputs["attention_mask"] == 0, -100)
     model(**inputs, labels=labels, fused_lm_head=True)
     firsts = len(set(inputs["input_ids"][:, 0].tolist()))  # equal ones are computed once
-    assert shapes == [(1, int(inputs["attention_mask"].sum()) - 6 - (6 - firsts))]
+    needed = int(inputs["attention_mask"].sum()) - 6 - (6 - firsts)
+    ((lines, length),) = shapes
+    assert needed <= lines * length < 1.1 * needed < inputs["input_ids"].numel()
