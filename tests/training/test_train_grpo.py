@@ -155,7 +155,7 @@ def test_several_objectives_can_be_normalised_each_by_itself(base, tmp_path):
 def test_the_losses_differ_in_how_token_losses_are_averaged(base, tmp_path, loss):
     # before the first update the ratio of new to old probability is 1, so a token's loss is minus its advantage
     longer = Decoding(max_new_tokens=60)  # so that some samples end before the limit
-    trainer = trainer_of(base, tmp_path, longer, steps=1, evaluations=1, loss=loss, batch_size=16, temperature=2.0)
+    trainer = trainer_of(base, tmp_path, longer, steps=1, evaluations=1, loss=loss, batch_size=48, temperature=2.0)
     seen = watched(trainer)
     losses = []
     ordinary = trainer._compute_loss
