@@ -214,7 +214,7 @@ class _Planner:
         micro = self.costs.micro_batch(system, settings, held)[0] or 1
         packed = self.sizes.prompt * min(groups, micro) / micro + self.sizes.text  # samples of a prompt share it
         padded = self.sizes.template + self.sizes.longest(groups) + written if self._pads else packed
-        kl = float(looked_on) if settings.beta else 1 / watched.KL_EVERY  # of the samples, for its log
+        kl = 1.0 if settings.beta else 1 / watched.KL_EVERY  # of the samples, seen by the reference
         prompts = groups * self.sizes.prompt
         writing = generations * self.rates.writing(at_once, at_once, prompts, written, self.sizes.text)
         learning = samples * padded * (self.rates.token + kl * self.rates.read) / processes

@@ -376,3 +376,27 @@ def test_samples_follow_from_seed_and_update_and_from_nothing_else(base, tmp_pat
     assert trainer._generate_single_turn(prompt_ids[4:], None, {}, 4)[0] != first[4:]  # other numbers in the batch
     trainer.state.global_step = 1
     assert first != written()
+    trainer.state.global_step, trainer.args.seed = 0, trainer.args.seed + 1
+    assert first != written()
+
+
+def test_samples_are_drawn_as_the_settings_say(base, tmp_path, monkeypatch):
+    trainer = trainer_of(base, tmp_path, steps=1, evaluations=1, temperature=0.7, top_p=0.9)
+    asked, ordinary = [], writing.generate
+    monkeypatch.setattr(writing, "generate", lambda *given: asked.append(given[2]) or ordinary(*given))
+    trainer.train()
+    assert asked == [Decoding(temperature=0.7, top_p=0.9, max_new_tokens=DECODING.max_new_tokens)]
+
+
+def test_the_divergence_is_that_of_every_fourth_sample_whatever_the_micro_batch(base, tmp_path):
+    trainer = trainer_of(base, tmp_path, steps=1, evaluations=1, micro_batch_size=1)
+    scored, ordinary = [], trainer._get_per_token_logps_and_entropies
+
+    def watching(model, ids, *others, **named):
+        if model is trainer.kl_reference:
+            scored.append(len(ids))
+        return ordinary(model, ids, *others, **named)
+
+    trainer._get_per_token_logps_and_entropies = watching
+    trainer.train()
+    assert scored == [1] * (SETTINGS.batch_size // KL_EVERY)
