@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, LogitsProcessor, PreTrai
 from gecalign import prompts
 from gecalign.config import Prompt
 from gecalign.corpus.examples import Example
-from gecalign.models import decode, generation
+from gecalign.models import generation
 from gecalign.preferences.pairs import PreferencePair
 
 # Log-normal: of CoEdIT's sentences 4 % are longer than 128 SmolLM tokens, and next to none than 240.
@@ -138,9 +138,5 @@ def endings(prompt: Prompt) -> Iterator[None]:
 
         return own(model, prompt_ids, config, end, keys, ending)
 
-    patches = [patch.object(LlamaForCausalLM, "generate", generate)]
-    patches += [patch.object(module, "generate", ours) for module in (generation, decode)]
-    with ExitStack() as stack:
-        for one in patches:
-            stack.enter_context(one)
+    with patch.object(LlamaForCausalLM, "generate", generate), patch.object(generation, "generate", ours):
         yield

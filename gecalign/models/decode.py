@@ -17,7 +17,6 @@ from transformers import GenerationConfig, PreTrainedTokenizerBase
 from gecalign.config import Decoding, Engine
 from gecalign.models import generation, loading
 from gecalign.models.copying import AgainstCopying
-from gecalign.models.generation import generate
 from gecalign.models.loading import Loaded
 from gecalign.runtime import bars, processes
 
@@ -79,7 +78,7 @@ def decode(
                     against = AgainstCopying([source_ids[i] for i in batch], config.against_copying)
                 keys = [[(seed, i, sample, generation.DECODING) for sample in range(config.samples)] for i in batch]
                 asked = [prompt_ids[i] for i in batch]
-                groups = generate(model, asked, config, tokenizer.eos_token_id, keys, against)
+                groups = generation.generate(model, asked, config, tokenizer.eos_token_id, keys, against)
                 written += zip(batch, ([completion(tokenizer, ids) for ids in group] for group in groups), strict=True)
                 bar.update(len(batch))
         finally:

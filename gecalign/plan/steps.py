@@ -193,10 +193,11 @@ class _Planner:
         held = Held(Rows(self.costs.longest_prompt() + new, texts=2, scored=new), models=2)
         step = Step(system, system, study.seed, updates, count, trained_tokens=round(2 * settings.epochs * count * row))
         micro = self.costs.micro_batch(system, settings, held)[0] or 1
-        packed = self.sizes.prompt / 2 + self.sizes.text  # the two texts of a pair share their prompt
-        padded = self.sizes.template + 2 * self.sizes.longest(2 * micro) if self._pads else packed
+        row = self.sizes.prompt / 2 + self.sizes.text  # the two texts of a pair share their prompt
+        if self._pads:
+            row = self.sizes.template + 2 * self.sizes.longest(2 * micro)
         looked_at = 2 * (count + held_out * (1 + evaluations))  # by the reference, and in evaluations
-        seconds = 2 * settings.epochs * count * padded * self.rates.token + looked_at * padded * self.rates.read
+        seconds = 2 * settings.epochs * count * row * self.rates.token + looked_at * row * self.rates.read
         return self.costs.training(step, settings, held, seconds, evaluations)
 
     def _grpo(self, study: Study, system: str, settings: config.GRPO) -> Step:
@@ -212,12 +213,13 @@ class _Planner:
         looked_on = 1 + (settings.beta > 0)  # references
         held = Held(Rows(self.costs.longest_prompt() + new, scored=new), 1 + looked_on, frozen=1, texts=at_once)
         micro = self.costs.micro_batch(system, settings, held)[0] or 1
-        packed = self.sizes.prompt * min(groups, micro) / micro + self.sizes.text  # samples of a prompt share it
-        padded = self.sizes.template + self.sizes.longest(groups) + written if self._pads else packed
+        row = self.sizes.prompt * min(groups, micro) / micro + self.sizes.text  # samples of a prompt share it
+        if self._pads:
+            row = self.sizes.template + self.sizes.longest(groups) + written
         kl = 1.0 if settings.beta else 1 / watched.KL_EVERY  # of the samples, seen by the reference
         prompts = groups * self.sizes.prompt
         writing = generations * self.rates.writing(at_once, at_once, prompts, written, self.sizes.text)
-        learning = samples * padded * (self.rates.token + kl * self.rates.read) / processes
+        learning = samples * row * (self.rates.token + kl * self.rates.read) / processes
         scoring = samples * SECONDS_A_ROW
         step = Step(
             system, system, study.seed, settings.steps, samples // settings.group_size, samples,

@@ -81,9 +81,8 @@ def trainer(
         eval_dataset=Dataset.from_list(rows[:1]),  # not used: what is evaluated is dev BLEU
     )
     add_fused_lm_head(reference, temperature=settings.temperature)
-    trls_own = [made.ref_model] if made.ref_model is not None else []
-    for one in (reference, *trls_own):
-        use_plain_head(one, settings.temperature)
+    for frozen in filter(None, (reference, made.ref_model)):
+        use_plain_head(frozen, settings.temperature)
     made.kl_reference, made.engine = reference.eval(), run.engine
     # a training that is resumed draws new samples, so it may be cut off only where it would have drawn new ones anyway
     checkpoints = arguments.even_steps(settings.steps, settings.evaluations, settings.updates_per_generation)

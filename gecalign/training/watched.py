@@ -24,8 +24,9 @@ KL_EVERY = 4  # samples: a forward pass of a second model over all of them would
 def watched(trainer_class: type) -> type:
     """Return TRL's trainer class; it logs the KL divergence even where nothing is trained for it, and keeps groups.
 
-    Where nothing is trained for it, the divergence is estimated from every fourth sample of a batch, which the trainer
-    has shuffled.
+    It writes its samples with our own loop, but for vLLM. Where nothing is trained for it, the divergence is estimated
+    from every fourth sample, which the trainer has shuffled.
+
     Both models are taken at the temperature that samples are drawn at. Where samples are older than the policy, or
     `top_p` cuts their distribution, they are not the policy's own, and the estimate is only roughly its divergence.
     """
@@ -41,33 +42,14 @@ def watched(trainer_class: type) -> type:
             if self.use_vllm:
                 return super()._generate_single_turn(prompt_ids, *args)
             try:
-                written = self._written(prompt_ids)
+                written = _written(self, prompt_ids)
             except RuntimeError as error:
                 if str(error) != generation.NO_PROBABILITIES:
                     raise
-                raise store.Spoiled(
-                    health.broken(str(error), self.args, self.state.global_step, self.watch.part)
-                ) from error
+                fault = health.broken(str(error), self.args, self.state.global_step, self.watch.part)
+                raise store.Spoiled(fault) from error
             # GRPO's trainer also takes log-probabilities that were computed while sampling
             return (written, None) if isinstance(self, GRPOTrainer) else written
-
-        def _written(self, prompt_ids: list[list[int]]) -> list[list[int]]:
-            """Return a completion of each prompt, in tokens; those of one prompt stand together."""
-            how = config.Decoding(self.temperature, self.top_p, max_new_tokens=self.max_completion_length)
-            # drawn from seed and update alone, so that a resumed training draws as an uninterrupted one
-            key = (self.args.seed, self.state.global_step, processes.index())
-            groups = [(ids, [number for number, _ in copies])
-                      for ids, copies in groupby(enumerate(prompt_ids), key=itemgetter(1))]  # fmt: skip
-            keys = [[(*key, number, generation.TRAINING) for number in numbers] for _, numbers in groups]
-            training = self.model.training
-            self.model.eval()
-            try:
-                with torch.no_grad(), loading.autocast(self.engine), loading.converted_once(self.model):
-                    end = self.processing_class.eos_token_id
-                    written = generation.generate(self.model, [ids for ids, _ in groups], how, end, keys)
-            finally:
-                self.model.train(training)
-            return [completion for group in written for completion in group]
 
         def _calculate_rewards(self, *args: Any) -> Any:
             rewarded = super()._calculate_rewards(*args)  # (samples of all processes, rewards), group by group
@@ -86,22 +68,12 @@ def watched(trainer_class: type) -> type:
         def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> Any:
             loss = super()._compute_loss(model, inputs)
             if self.beta == 0:  # else the trainer has done it
-                self._watch_divergence(inputs)
+                some = slice(-self.samples_seen % KL_EVERY, None, KL_EVERY)  # counted through all micro-batches
+                self.samples_seen += len(inputs["completion_ids"])
+                if len(inputs["completion_ids"][some]):
+                    mean = _divergence_of(self, inputs, some)
+                    self._metrics["train"]["kl"].append(self.accelerator.gather(mean).mean().item())
             return loss
-
-        def _watch_divergence(self, inputs: dict[str, Any]) -> None:
-            """Log the divergence of every fourth sample, counted through all micro-batches."""
-            some = slice(-self.samples_seen % KL_EVERY, None, KL_EVERY)
-            self.samples_seen += len(inputs["completion_ids"])
-            mask = inputs["completion_mask"][some]
-            if not len(mask):
-                return
-            ids = torch.cat([inputs["prompt_ids"][some], inputs["completion_ids"][some]], dim=1)
-            attended = torch.cat([inputs["prompt_mask"][some], mask], dim=1)
-            with torch.no_grad(), loading.autocast(self.engine):
-                asked = self._get_per_token_logps_and_entropies(self.kl_reference, ids, attended, mask.shape[1])
-                mean = _divergence(self._policy_logps[some], asked[0], mask)
-            self._metrics["train"]["kl"].append(self.accelerator.gather(mean).mean().item())
 
         def _save_checkpoint(self, *args: Any) -> None:
             super()._save_checkpoint(*args)
@@ -117,6 +89,34 @@ def _dealt(rewarded: torch.Tensor, size: int, order: torch.Generator) -> torch.T
     groups = rewarded.view(-1, size, rewarded.shape[-1])
     dealt = torch.rand(groups.shape[:2], generator=order).argsort(dim=1).to(rewarded.device)
     return groups.gather(1, dealt.unsqueeze(-1).expand_as(groups)).view_as(rewarded)
+
+
+def _written(trainer: Any, prompt_ids: list[list[int]]) -> list[list[int]]:
+    """Return a completion of each prompt, in tokens; those of one prompt stand together."""
+    how = config.Decoding(trainer.temperature, trainer.top_p, max_new_tokens=trainer.max_completion_length)
+    # drawn from seed and update alone, so that a resumed training draws as an uninterrupted one
+    key = (trainer.args.seed, trainer.state.global_step, processes.index())
+    groups = [list(copies) for _, copies in groupby(enumerate(prompt_ids), key=itemgetter(1))]
+    keys = [[(*key, number, generation.TRAINING) for number, _ in group] for group in groups]
+    asked, end = [group[0][1] for group in groups], trainer.processing_class.eos_token_id
+    training = trainer.model.training
+    trainer.model.eval()
+    try:
+        with torch.no_grad(), loading.autocast(trainer.engine), loading.converted_once(trainer.model):
+            written = generation.generate(trainer.model, asked, how, end, keys)
+    finally:
+        trainer.model.train(training)
+    return [completion for group in written for completion in group]
+
+
+def _divergence_of(trainer: Any, inputs: Mapping[str, torch.Tensor], some: slice) -> torch.Tensor:
+    """Return the divergence of some of the samples whose loss was just computed."""
+    mask = inputs["completion_mask"][some]
+    ids = torch.cat([inputs["prompt_ids"][some], inputs["completion_ids"][some]], dim=1)
+    attended = torch.cat([inputs["prompt_mask"][some], mask], dim=1)
+    with torch.no_grad(), loading.autocast(trainer.engine):
+        asked = trainer._get_per_token_logps_and_entropies(trainer.kl_reference, ids, attended, mask.shape[1])
+    return _divergence(trainer._policy_logps[some], asked[0], mask)
 
 
 def _divergence(policy: torch.Tensor, reference: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:

@@ -245,7 +245,7 @@ def test_training_sampling_and_decoding_see_the_same_tokens(tmp_path, kind, monk
         seen.extend(prompt_ids)
         return generate(model, prompt_ids, *others)
 
-    monkeypatch.setattr("gecalign.models.decode.generate", watching)
+    monkeypatch.setattr(generation, "generate", watching)
     decode((model, tokenizer), asked, DECODING)
     assert sorted(seen) == sorted(prompt_ids)
 

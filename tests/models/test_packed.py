@@ -8,7 +8,17 @@ import factories
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
-from transformers import AutoModelForCausalLM, GPT2Config, GraniteConfig, LlamaConfig, Qwen2Config
+from transformers import (
+    AutoModelForCausalLM,
+    GPT2Config,
+    GPTNeoXConfig,
+    GraniteConfig,
+    LlamaConfig,
+    MistralConfig,
+    OPTConfig,
+    Qwen2Config,
+    Qwen3Config,
+)
 from trl.trainer.utils import add_fused_lm_head
 
 from gecalign.models import lm_head, loading, packed
@@ -42,18 +52,24 @@ BATCHES = {
     "a row without a label": [(A, X), (B, []), (A, Y)],
     "one token of a beginning": [([3], Z), ([3], X), ([4], Y)],
 }
+SMALL = {"vocab_size": 20, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 4,
+         "max_position_embeddings": 64}  # fmt: skip
+GATED = SMALL | {"intermediate_size": 24, "num_key_value_heads": 2}
 MODELS = {
-    "llama": LlamaConfig(
-        vocab_size=20, hidden_size=16, intermediate_size=24, num_hidden_layers=2, num_attention_heads=4,
-        num_key_value_heads=2, max_position_embeddings=64,
-    ),
-    "qwen2": Qwen2Config(
-        vocab_size=20, hidden_size=16, intermediate_size=24, num_hidden_layers=2, num_attention_heads=4,
-        num_key_value_heads=2, max_position_embeddings=64,
-    ),
+    "llama": LlamaConfig(**GATED),
+    "mistral": MistralConfig(**GATED, sliding_window=None),
+    "qwen2": Qwen2Config(**GATED),
+    "qwen3": Qwen3Config(**GATED, head_dim=4),
     "gpt2": GPT2Config(vocab_size=20, n_embd=16, n_layer=2, n_head=4, n_positions=64, resid_pdrop=0.0,
                        embd_pdrop=0.0, attn_pdrop=0.0),
+    "gpt_neox": GPTNeoXConfig(**SMALL, intermediate_size=24),
+    "opt": OPTConfig(**SMALL, ffn_dim=24, word_embed_proj_dim=16, dropout=0.0),
 }  # fmt: skip
+LEARNED = ("gpt2", "opt")  # positions; OPT takes them from its mask, if it is told none
+
+
+def test_all_types_that_are_packed_are_tried():
+    assert set(MODELS) == set(packed.TYPES)
 
 
 @pytest.fixture(scope="module", params=MODELS)
@@ -81,7 +97,7 @@ def results(model, inputs, monkeypatch, allowed: bool):
 @pytest.mark.parametrize("name", BATCHES)
 def test_values_and_gradients_are_those_of_the_padded_batch(model, monkeypatch, name, side):
     inputs = batch(BATCHES[name], side)
-    if side != "right" and model.config.model_type == "gpt2":
+    if side != "right" and model.config.model_type in LEARNED:
         # told no positions, it counts padding: what was packed is what the same row gives without any
         wanted = results(model, batch(BATCHES[name]), monkeypatch, True)[0].log_probs
         found = results(model, inputs, monkeypatch, True)[0].log_probs

@@ -62,10 +62,11 @@ def digest(model) -> str:
 
 
 def written(base: Path) -> list[list[str]]:
-    """Return what the model writes greedily for 23 prompts, in batches of 4 and fewer."""
+    """Return what the model writes for 23 prompts, greedily and drawn, in batches of 4 prompts and fewer."""
     asked = [prompts.render(PROMPT, example.source) for example in factories.examples(23, seed=7)]
-    outputs = decode(loading.load(base), asked, Decoding(max_new_tokens=8, batch_tokens=200))
-    return [[completion.text for completion in group] for group in outputs]
+    greedy = Decoding(max_new_tokens=8, batch_tokens=200)
+    both = (decode(loading.load(base), asked, how) for how in (greedy, replace(greedy, temperature=1.0, samples=2)))
+    return [[one.text for group in texts for one in group] for texts in zip(*both, strict=True)]
 
 
 def trainings(base: Path, folder: Path) -> dict:
