@@ -13,6 +13,7 @@ what they are, but for rounding (bench/side_by_side.py tells what is saved).
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -24,7 +25,8 @@ TYPES = ("llama", "mistral", "qwen2", "qwen3", "gpt2", "gpt_neox", "opt")
 ATTENTION = 12  # a token costs so many times the width of the model, and as much again for each so many that it sees
 
 
-class Packed(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Packed:
     """A batch, packed.
 
     Attributes:

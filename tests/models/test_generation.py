@@ -171,6 +171,15 @@ def test_the_ends_of_the_draws_are_tokens_that_have_a_probability():
     assert found.tolist() == [1, 2]
 
 
+def test_no_draw_is_0_at_which_a_token_without_probability_would_be_reached(monkeypatch):
+    class Zeros:
+        def random(self, count: int) -> np.ndarray:
+            return np.zeros(count)
+
+    monkeypatch.setattr(np.random, "default_rng", lambda _: Zeros())
+    assert generation._draws([(1,)], Decoding(temperature=1.0, max_new_tokens=3)).tolist() == [[1.0, 1.0, 1.0]]
+
+
 @pytest.mark.parametrize("broken", [float("nan"), float("inf")])
 def test_numbers_that_are_not_finite_are_no_probabilities(broken):
     with pytest.raises(RuntimeError, match="no finite numbers"):
